@@ -1,0 +1,1 @@
+# Install, pkg-config and the Debian package.

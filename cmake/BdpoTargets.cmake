@@ -1,0 +1,1 @@
+# The habits: cmake --build build/release --target check
