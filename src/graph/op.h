@@ -79,6 +79,16 @@ typedef struct bdpo_case_input {
     int64_t limit;
 } bdpo_case_input;
 
+// Its initializers, constant as static tables need them: a dense input filled with normals,
+// BDPO_IN(2, 8, 32), and one of another fill, BDPO_IN_FILL(BDPO_FILL_INDEX, 10, 2).
+#define BDPO_IN(...) BDPO_IN_FILL(BDPO_FILL_NORMAL, 0, __VA_ARGS__)
+#define BDPO_IN_FILL(fill_, limit_, ...)                                                           \
+    {                                                                                              \
+        .shape = {.n_dims = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),             \
+                  .dim = {__VA_ARGS__}},                                                           \
+        .fill = (fill_), .limit = (limit_)                                                         \
+    }
+
 typedef struct bdpo_op_case {
     const char *name;
     bdpo_case_input in[BDPO_MAX_INPUTS];
