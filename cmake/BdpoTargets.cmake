@@ -1,1 +1,25 @@
-# The habits: cmake --build build/release --target check
+# The habits: cmake --build build/release --target check (or `make check`).
+function(bdpo_habit name comment)
+  add_custom_target(${name} COMMAND ${ARGN} COMMENT ${comment}
+                    WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} USES_TERMINAL VERBATIM)
+endfunction()
+
+# The scripts build what they run, each configuration in its own build/<preset>.
+bdpo_habit(check "Quick tests, layers, format: about a minute" tools/check.sh quick)
+bdpo_habit(check-full "What test.sh runs: at most 20 minutes" tools/check.sh full)
+bdpo_habit(check-long "Full sizes, valgrind, fuzzing: writes docs/records/" tools/check_long.sh)
+bdpo_habit(check-layers "Rooms, names, headers, operators" tools/check_layers.sh)
+bdpo_habit(check-cuda "The CUDA build and its cases, for a machine with a GPU" tools/check_cuda.sh)
+bdpo_habit(asan "The tests under AddressSanitizer and UBSan" tools/sanitize.sh asan)
+bdpo_habit(ubsan "The tests under UBSan alone" tools/sanitize.sh ubsan)
+bdpo_habit(format "clang-format, in place" tools/format.sh)
+bdpo_habit(format-check "clang-format, reporting only" tools/format.sh --check)
+bdpo_habit(lint "clang-tidy and cppcheck" tools/lint.sh)
+bdpo_habit(sizes "The ten longest functions and files" tools/sizes.sh)
+bdpo_habit(valgrind "The quick tests under valgrind" tools/valgrind.sh $<TARGET_FILE:bdpo_test>)
+add_dependencies(valgrind bdpo_test)
+bdpo_habit(fuzz-replay "The fuzz corpora, once" $<TARGET_FILE:bdpo_test> fuzz/)
+add_dependencies(fuzz-replay bdpo_test)
+if(TARGET bdpo_bench)
+  bdpo_habit(bench "The machine's ceiling and each operator's share of it" bdpo_bench)
+endif()
