@@ -16,6 +16,9 @@ struct bdpo_engine {
     bdpo_cached_plan *plans;
 };
 
+// Frees the cached plans over a store that goes away.
+void bdpo_engine_forget_store(bdpo_engine *engine, const bdpo_store *store);
+
 // Makes the arena at least this large. Its contents are lost, its address may change.
 BDPO_MUST_CHECK bdpo_status bdpo_engine_grow_arena(bdpo_engine *engine, size_t bytes);
 

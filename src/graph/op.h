@@ -31,6 +31,7 @@ struct bdpo_node {
     bool needs_grad;        // a trainable leaf is behind it
     bool f32;               // built between bdpo_f32_begin() and _end()
     bool accumulate;        // set by the planner: the kernel adds to out[0], see `can_accumulate`
+    bool accumulate_bound;  // set by the planner: in[1] has been added by its own kernel
     unsigned round_outputs; // set by the planner: bit k: f32 storage, values rounded to bf16
     int segment;            // the innermost around it; 0: none
     bdpo_node *projection[BDPO_MAX_OUTPUTS]; // handles of out[1] and up, made when asked for

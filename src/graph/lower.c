@@ -1,0 +1,322 @@
+// Selection, compute dtype and emulation: the graph is copied node by node, and each copy is given
+// the dtype of its class (see bdpo_precision), with casts where two classes meet.
+//
+// A weight is cast once per consumer and never shared, so that a widened copy lives only for one
+// node; what activations are cast to is shared.
+#include "graph/lower.h"
+
+#include <string.h>
+
+#include "graph/store.h"
+
+typedef struct lowering {
+    bdpo_node_list *list;
+    bdpo_graph *graph;
+    const bdpo_backend *backend;
+    bdpo_dtype compute;
+    bdpo_node **copy; // by id in the graph
+    bdpo_node **cast; // by id in the list, [BDPO_MAX_DTYPES]: the value in another dtype
+    int cast_capacity;
+} lowering;
+
+enum { N_CASTS = 3 }; // f32, bf16, f16: the first dtypes
+
+static void *keep(lowering *l, size_t count, size_t size)
+{
+    return bdpo_arena_alloc(l->list->arena, count, size);
+}
+
+static bdpo_status no_memory(void)
+{
+    return bdpo_fail(BDPO_NO_MEMORY, "no memory to compile the graph");
+}
+
+static bool is_float(bdpo_dtype dtype)
+{
+    return dtype == BDPO_F32 || dtype == BDPO_BF16 || dtype == BDPO_F16;
+}
+
+// ---- selection ---------------------------------------------------------------------------------
+
+static bdpo_status mark_needed(const bdpo_graph *g, bool *needed)
+{
+    for (int i = 0; i < g->outputs.count; i++) needed[g->outputs.at[i].node->id] = true;
+    for (int i = g->n_nodes - 1; i >= 0; i--) {
+        if (g->nodes[i]->op->mutates) needed[i] = true;
+        for (int k = 0; needed[i] && k < g->nodes[i]->n_in; k++)
+            if (g->nodes[i]->in[k]) needed[g->nodes[i]->in[k]->id] = true;
+    }
+    for (int i = 0; i < g->inputs.count; i++) needed[g->inputs.at[i].node->id] = true;
+    return BDPO_OK;
+}
+
+// ---- copies and casts --------------------------------------------------------------------------
+
+static bdpo_status append(lowering *l, bdpo_node *node)
+{
+    bdpo_node_list *list = l->list;
+    TRY(bdpo_grow(list->arena, (void **)&list->at, list->count, &list->capacity, sizeof *list->at));
+    if (list->count >= l->cast_capacity) {
+        int wanted = l->cast_capacity ? 2 * l->cast_capacity : 1024;
+        bdpo_node **larger = keep(l, (size_t)wanted * N_CASTS, sizeof *larger);
+        if (!larger) return no_memory();
+        if (l->cast) memcpy(larger, l->cast, (size_t)list->count * N_CASTS * sizeof *larger);
+        l->cast = larger;
+        l->cast_capacity = wanted;
+    }
+    node->id = list->count;
+    list->at[list->count++] = node;
+    return BDPO_OK;
+}
+
+static bdpo_status add_cast(lowering *l, bdpo_node **out, bdpo_node *in, bdpo_dtype dtype)
+{
+    bdpo_node *node = keep(l, 1, sizeof *node);
+    bdpo_dtype *attrs = keep(l, 1, sizeof *attrs);
+    if (!node || !attrs) return no_memory();
+    *attrs = dtype;
+    *node = (bdpo_node){.op = &bdpo_op_cast, .graph = l->graph, .n_in = 1, .attrs = attrs};
+    node->in[0] = in;
+    bdpo_set_output(node, dtype, in->out[0].shape);
+    *out = node;
+    return append(l, node);
+}
+
+// A leaf that reads the bf16 shadow of an f32 parameter.
+static bdpo_status add_shadow(lowering *l, bdpo_node **out, const bdpo_node *leaf)
+{
+    const bdpo_state_attrs *at = leaf->attrs;
+    TRY(bdpo_store_reserve(l->graph->store, BDPO_SHADOW));
+    bdpo_node *node = keep(l, 1, sizeof *node);
+    bdpo_state_attrs *attrs = keep(l, 1, sizeof *attrs);
+    if (!node || !attrs) return no_memory();
+    *node = *leaf;
+    *attrs = *at;
+    attrs->kind = BDPO_SHADOW;
+    node->attrs = attrs;
+    node->out[0].dtype = BDPO_BF16;
+    *out = node;
+    return append(l, node);
+}
+
+static bdpo_status convert(lowering *l, bdpo_node **in, bdpo_dtype dtype)
+{
+    bdpo_node *node = *in;
+    if (node->out[0].dtype == dtype) return BDPO_OK;
+    const bdpo_state_attrs *at = node->op == &bdpo_op_state ? node->attrs : NULL;
+    bool shadowed = at && dtype == BDPO_BF16 && at->kind == BDPO_PARAM && at->param >= 0 &&
+                    node->out[0].dtype == BDPO_F32;
+    bdpo_node **known = &l->cast[node->id * N_CASTS + (int)dtype];
+    if (*known) {
+        *in = *known;
+        return BDPO_OK;
+    }
+    TRY(shadowed ? add_shadow(l, in, node) : add_cast(l, in, node, dtype));
+    known = &l->cast[node->id * N_CASTS + (int)dtype]; // the table may have moved
+    if (shadowed || !at) *known = *in;
+    return BDPO_OK;
+}
+
+// ---- dtype per node ----------------------------------------------------------------------------
+
+// A further output of an operator that computes in half width: mean and deviation, log-sum-exp.
+static bool is_statistic(const bdpo_node *in)
+{
+    return in->op == &bdpo_op_project && in->out[0].dtype == BDPO_F32 && !in->in[0]->op->is_view &&
+           in->in[0]->out[0].dtype != BDPO_F32;
+}
+
+static bdpo_status convert_inputs(lowering *l, bdpo_node *node, bdpo_dtype dtype)
+{
+    for (int i = 0; i < node->n_in; i++) {
+        bdpo_node *in = node->in[i];
+        if (!in || !is_float(in->out[0].dtype) || is_statistic(in)) continue;
+        TRY(convert(l, &node->in[i], dtype));
+    }
+    return BDPO_OK;
+}
+
+static bdpo_status choose_dtypes(lowering *l, bdpo_node *node)
+{
+    bdpo_dtype compute = node->f32 ? BDPO_F32 : l->compute;
+    switch (node->op->precision) {
+    case BDPO_COMPUTE:
+        TRY(convert_inputs(l, node, compute));
+        for (int k = 0; k < node->n_out; k++)
+            if (is_float(node->out[k].dtype) && (k == 0 || (node->op->compute_outputs & 1u << k)))
+                node->out[k].dtype = compute;
+        return BDPO_OK;
+    case BDPO_WEIGHT:
+        return convert_inputs(l, node, compute);
+    case BDPO_ISLAND:
+        return convert_inputs(l, node, BDPO_F32);
+    case BDPO_FOLLOW:
+        if (node->op == &bdpo_op_project) {
+            node->out[0].dtype = node->in[0]->out[*(const int *)node->attrs].dtype;
+            return BDPO_OK;
+        }
+        if (!node->op->is_view) TRY(convert_inputs(l, node, node->in[0]->out[0].dtype));
+        for (int k = 0; k < node->n_out; k++) node->out[k].dtype = node->in[0]->out[0].dtype;
+        return BDPO_OK;
+    case BDPO_OWN:
+        if (node->op != &bdpo_op_cast && !node->op->mutates)
+            return convert_inputs(l, node, BDPO_F32);
+        for (int i = 0; i < node->n_in; i++) // leaves as they are, computed values in f32
+            if (node->in[i] && !bdpo_is_leaf(node->in[i]) && is_float(node->in[i]->out[0].dtype) &&
+                node->op->mutates)
+                TRY(convert(l, &node->in[i], BDPO_F32));
+        return BDPO_OK;
+    }
+    return BDPO_OK;
+}
+
+// The kernels of this backend know only f32: half-width values are f32 that was rounded, and
+// half-width leaves are widened for each consumer. State operators and casts know all dtypes.
+static bdpo_status emulate(lowering *l, bdpo_node *node)
+{
+    if (l->backend->computes_half) return BDPO_OK;
+    bool own = node->op == &bdpo_op_cast || node->op->mutates;
+    for (int i = 0; i < node->n_in && !own; i++)
+        if (node->in[i] && bdpo_is_leaf(node->in[i]) && is_float(node->in[i]->out[0].dtype))
+            TRY(convert(l, &node->in[i], BDPO_F32));
+    return BDPO_OK;
+}
+
+static void emulate_outputs(lowering *l)
+{
+    for (int i = 0; !l->backend->computes_half && i < l->list->count; i++) {
+        bdpo_node *node = l->list->at[i];
+        for (int k = 0; k < node->n_out && !bdpo_is_leaf(node); k++) {
+            if (node->out[k].dtype != BDPO_BF16) continue;
+            node->out[k].dtype = BDPO_F32;
+            if (!node->op->is_view) node->round_outputs |= 1u << k;
+        }
+        if (node->op == &bdpo_op_cast && node->round_outputs) {
+            bdpo_dtype *attrs = keep(l, 1, sizeof *attrs);
+            if (attrs) *attrs = BDPO_F32;
+            node->attrs = attrs ? attrs : node->attrs;
+        }
+    }
+}
+
+static bdpo_status copy_node(lowering *l, const bdpo_node *source)
+{
+    bdpo_node *node = keep(l, 1, sizeof *node);
+    if (!node) return no_memory();
+    *node = *source;
+    for (int i = 0; i < node->n_in; i++)
+        if (node->in[i]) node->in[i] = l->copy[node->in[i]->id];
+    memset(node->projection, 0, sizeof node->projection);
+    if (!bdpo_is_leaf(node)) TRY(choose_dtypes(l, node));
+    TRY(emulate(l, node));
+    l->copy[source->id] = node;
+    return append(l, node);
+}
+
+// ---- outputs -----------------------------------------------------------------------------------
+
+static bdpo_status add_named(bdpo_node_list *list, bdpo_name_list *names, const char *name,
+                             bdpo_node *node)
+{
+    TRY(bdpo_grow(list->arena, (void **)&names->at, names->count, &names->capacity,
+                  sizeof *names->at));
+    names->at[names->count++] = (bdpo_named_node){.name = name, .node = node};
+    return BDPO_OK;
+}
+
+static bool used_as_output(const bdpo_node_list *list, const bdpo_node *node)
+{
+    for (int i = 0; i < list->outputs.count; i++)
+        if (list->outputs.at[i].node == node) return true;
+    return false;
+}
+
+// An output is the first value of a computing node, in f32 if float; what is not gets a copy.
+static bdpo_status copy_outputs(lowering *l)
+{
+    for (int i = 0; i < l->graph->outputs.count; i++) {
+        bdpo_named_node named = l->graph->outputs.at[i];
+        bdpo_node *node = l->copy[named.node->id];
+        bdpo_dtype dtype = node->out[0].dtype;
+        bool half = dtype == BDPO_BF16 || dtype == BDPO_F16;
+        if (half || node->op->is_view || bdpo_is_leaf(node) || used_as_output(l->list, node))
+            TRY(add_cast(l, &node, node, half ? BDPO_F32 : dtype));
+        TRY(add_named(l->list, &l->list->outputs, named.name, node));
+    }
+    for (int i = 0; i < l->graph->inputs.count; i++) {
+        bdpo_named_node named = l->graph->inputs.at[i];
+        TRY(add_named(l->list, &l->list->inputs, named.name, l->copy[named.node->id]));
+    }
+    return BDPO_OK;
+}
+
+// ---- shuffling, for tests ----------------------------------------------------------------------
+
+static bool touches_kind(const bdpo_node *node, const bdpo_node *writer)
+{
+    for (int i = 0; i < writer->n_in; i++) {
+        if (!(writer->op->mutates & 1u << i)) continue;
+        bdpo_kind kind = ((const bdpo_state_attrs *)writer->in[i]->attrs)->kind;
+        for (int k = 0; k < node->n_in; k++) {
+            if (!node->in[k]) continue;
+            const bdpo_node *leaf = bdpo_place_of(node->in[k], 0).node;
+            if (leaf->op == &bdpo_op_state && ((const bdpo_state_attrs *)leaf->attrs)->kind == kind)
+                return true;
+        }
+    }
+    return false;
+}
+
+// May `later` run before `earlier`, which precedes it in the list?
+static bool must_follow(const bdpo_node *later, const bdpo_node *earlier)
+{
+    for (int i = 0; i < later->n_in; i++)
+        if (later->in[i] == earlier) return true;
+    if (earlier->op->mutates && touches_kind(later, earlier)) return true;
+    return later->op->mutates && touches_kind(earlier, later);
+}
+
+// Draws the next node among those whose predecessors have all run. Quadratic: for small graphs.
+static bdpo_status shuffle(lowering *l, uint64_t seed)
+{
+    int n = l->list->count;
+    bdpo_node **order = keep(l, (size_t)n, sizeof *order);
+    int *ready = keep(l, (size_t)n, sizeof *ready);
+    bool *done = keep(l, (size_t)n, sizeof *done);
+    if (!order || !ready || !done) return no_memory();
+    for (int step = 0; step < n; step++) {
+        int n_ready = 0;
+        for (int i = 0; i < n; i++) {
+            bool free = !done[i];
+            for (int j = 0; free && j < i; j++)
+                free = done[j] || !must_follow(l->list->at[i], l->list->at[j]);
+            if (free) ready[n_ready++] = i;
+        }
+        seed = seed * 6364136223846793005u + 1442695040888963407u; // Knuth's MMIX generator
+        int chosen = ready[(seed >> 33) % (uint64_t)n_ready];
+        done[chosen] = true;
+        order[step] = l->list->at[chosen];
+    }
+    for (int i = 0; i < n; i++) {
+        l->list->at[i] = order[i];
+        order[i]->id = i;
+    }
+    return BDPO_OK;
+}
+
+bdpo_status bdpo_lower(bdpo_node_list *list, bdpo_graph *graph, const bdpo_backend *backend,
+                       const bdpo_plan_options *options)
+{
+    lowering l = {
+        .list = list, .graph = graph, .backend = backend, .compute = options->compute_dtype};
+    size_t n = (size_t)graph->n_nodes;
+    bool *needed = keep(&l, n ? n : 1, sizeof *needed);
+    l.copy = keep(&l, n ? n : 1, sizeof *l.copy);
+    if (!needed || !l.copy) return no_memory();
+    TRY(mark_needed(graph, needed));
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (needed[i]) TRY(copy_node(&l, graph->nodes[i]));
+    TRY(copy_outputs(&l));
+    emulate_outputs(&l);
+    return options->shuffle_seed ? shuffle(&l, options->shuffle_seed) : BDPO_OK;
+}

@@ -1,0 +1,189 @@
+// Liveness: which memory each value of a plan takes, and for how long.
+//
+// A value lives from the step that makes it to the last step that reads it or a view of it. An
+// element-wise node takes over the memory of an input that dies there. A weight's gradient whose
+// only reader adds it to the store is computed into the store at once.
+#include "graph/plan.h"
+#include "graph/store.h"
+
+enum { ALIGNMENT = 64 };
+
+bool bdpo_node_computes(const bdpo_node *node)
+{
+    return !node->op->is_view && !bdpo_is_leaf(node) && !node->accumulate_bound;
+}
+
+static size_t value_bytes(const bdpo_value *value)
+{
+    return (size_t)bdpo_shape_count(&value->shape) * bdpo_dtype_size(value->dtype);
+}
+
+static bdpo_status add_interval(bdpo_plan *plan, size_t bytes, int step, int *index)
+{
+    TRY(bdpo_grow(plan->arena, (void **)&plan->intervals, plan->n_intervals,
+                  &plan->interval_capacity, sizeof *plan->intervals));
+    *index = plan->n_intervals++;
+    plan->intervals[*index] =
+        (bdpo_interval){.bytes = bdpo_align(bytes, ALIGNMENT), .first = step, .last = step};
+    return BDPO_OK;
+}
+
+static size_t take_io(bdpo_plan *plan, size_t bytes)
+{
+    size_t offset = plan->io_bytes;
+    plan->io_bytes = bdpo_align(offset + bytes, ALIGNMENT);
+    return offset;
+}
+
+// ---- gradients computed in their bucket ---------------------------------------------------------
+
+static int *count_readers(const bdpo_plan *plan)
+{
+    int *readers = bdpo_arena_alloc(plan->arena, (size_t)plan->list.count, sizeof *readers);
+    for (int i = 0; readers && i < plan->list.count; i++)
+        for (int k = 0; k < plan->list.at[i]->n_in; k++)
+            if (plan->list.at[i]->in[k]) readers[plan->list.at[i]->in[k]->id]++;
+    for (int i = 0; readers && i < plan->list.outputs.count; i++)
+        readers[plan->list.outputs.at[i].node->id]++;
+    return readers;
+}
+
+// grad_accumulate(leaf, d), where d is a kernel that can add: d writes into the leaf.
+static void bind_gradients(bdpo_plan *plan, const int *readers)
+{
+    for (int i = 0; i < plan->list.count; i++) {
+        bdpo_node *sum = plan->list.at[i];
+        if (sum->op != &bdpo_op_grad_accumulate) continue;
+        bdpo_node *value = sum->in[1];
+        if (!value->op->can_accumulate || readers[value->id] != 1 || value->round_outputs ||
+            value->out[0].dtype != BDPO_F32)
+            continue;
+        value->accumulate = true;
+        sum->accumulate_bound = true;
+        *bdpo_storage_of(plan, value, 0) = *bdpo_storage_of(plan, sum->in[0], 0);
+    }
+}
+
+// ---- storage of each node ----------------------------------------------------------------------
+
+static void place_leaf(bdpo_plan *plan, const bdpo_node *node, const bdpo_store *store)
+{
+    bdpo_storage *storage = bdpo_storage_of(plan, node, 0);
+    if (node->op == &bdpo_op_input) {
+        *storage = (bdpo_storage){.region = BDPO_REGION_IO,
+                                  .offset = take_io(plan, value_bytes(&node->out[0]))};
+        return;
+    }
+    const bdpo_state_attrs *at = node->attrs;
+    size_t bytes;
+    void *data = at->param >= 0 ? bdpo_store_address(store, at->kind, at->param)
+                                : bdpo_store_bucket_data(store, at->kind, at->bucket, &bytes);
+    *storage = (bdpo_storage){.region = BDPO_REGION_STORE, .data = data};
+}
+
+static bool is_output(const bdpo_plan *plan, const bdpo_node *node)
+{
+    for (int i = 0; i < plan->list.outputs.count; i++)
+        if (plan->list.outputs.at[i].node == node) return true;
+    return false;
+}
+
+// Index of the input whose memory out[0] may take over, -1: none.
+static int inplace_input(const bdpo_plan *plan, const bdpo_node *node)
+{
+    for (int i = 0; i < node->n_in; i++) {
+        if (!(node->op->inplace_inputs & 1u << i) || !node->in[i]) continue;
+        bdpo_place place = bdpo_place_of(node->in[i], 0);
+        const bdpo_value *in = &node->in[i]->out[0], *whole = &place.node->out[place.output];
+        const bdpo_storage *storage = bdpo_storage_of(plan, place.node, place.output);
+        bool dense = in->row_stride == bdpo_shape_cols(&in->shape);
+        if (storage->region != BDPO_REGION_ARENA || !dense || place.offset != 0 ||
+            value_bytes(in) != value_bytes(whole) || value_bytes(in) != value_bytes(&node->out[0]))
+            continue;
+        if (plan->intervals[storage->interval].last > node->id) continue;
+        bool shared = false; // another input in the same memory would be overwritten early
+        for (int j = 0; j < node->n_in; j++) {
+            if (j == i || !node->in[j] || node->in[j] == node->in[i]) continue;
+            bdpo_place other = bdpo_place_of(node->in[j], 0);
+            const bdpo_storage *at = bdpo_storage_of(plan, other.node, other.output);
+            shared = shared || (!bdpo_is_leaf(other.node) && at->region == BDPO_REGION_ARENA &&
+                                at->interval == storage->interval);
+        }
+        if (!shared) return i;
+    }
+    return -1;
+}
+
+static bdpo_status place_outputs(bdpo_plan *plan, const bdpo_node *node, const int *last_use)
+{
+    for (int k = 0; k < node->n_out; k++) {
+        bdpo_storage *storage = bdpo_storage_of(plan, node, k);
+        if (k == 0 && node->accumulate) continue;
+        if (k == 0 && is_output(plan, node)) {
+            *storage = (bdpo_storage){.region = BDPO_REGION_IO,
+                                      .offset = take_io(plan, value_bytes(&node->out[0]))};
+            continue;
+        }
+        int last = last_use[node->id * BDPO_MAX_OUTPUTS + k];
+        last = last > node->id ? last : node->id;
+        int taken = k == 0 ? inplace_input(plan, node) : -1;
+        if (taken >= 0) {
+            bdpo_place place = bdpo_place_of(node->in[taken], 0);
+            *storage = *bdpo_storage_of(plan, place.node, place.output);
+        } else {
+            storage->region = BDPO_REGION_ARENA;
+            TRY(add_interval(plan, value_bytes(&node->out[k]), node->id, &storage->interval));
+        }
+        bdpo_interval *interval = &plan->intervals[storage->interval];
+        interval->last = last > interval->last ? last : interval->last;
+    }
+    return BDPO_OK;
+}
+
+// For each value, the last node that reads it, through whatever views.
+static int *find_last_uses(const bdpo_plan *plan)
+{
+    size_t n = (size_t)plan->list.count * BDPO_MAX_OUTPUTS;
+    int *last = bdpo_arena_alloc(plan->arena, n, sizeof *last);
+    for (int i = 0; last && i < plan->list.count; i++) {
+        const bdpo_node *node = plan->list.at[i];
+        if (!bdpo_node_computes(node)) continue;
+        for (int k = 0; k < node->n_in; k++) {
+            if (!node->in[k]) continue;
+            bdpo_place place = bdpo_place_of(node->in[k], 0);
+            last[place.node->id * BDPO_MAX_OUTPUTS + place.output] = i;
+        }
+    }
+    return last;
+}
+
+static bdpo_status place_workspace(bdpo_plan *plan, const bdpo_node *node)
+{
+    const bdpo_backend *backend = plan->engine->backend;
+    size_t bytes = backend->workspace(plan->engine->device, node);
+    plan->workspace[node->id] = -1;
+    return bytes ? add_interval(plan, bytes, node->id, &plan->workspace[node->id]) : BDPO_OK;
+}
+
+bdpo_status bdpo_plan_storage(bdpo_plan *plan)
+{
+    size_t n = (size_t)plan->list.count + 1;
+    plan->storage = bdpo_arena_alloc(plan->arena, n * BDPO_MAX_OUTPUTS, sizeof *plan->storage);
+    plan->workspace = bdpo_arena_alloc(plan->arena, n, sizeof *plan->workspace);
+    int *readers = count_readers(plan);
+    if (!plan->storage || !plan->workspace || !readers)
+        return bdpo_fail(BDPO_NO_MEMORY, "no memory to plan %d nodes", plan->list.count);
+    for (int i = 0; i < plan->list.count; i++)
+        if (bdpo_is_leaf(plan->list.at[i]))
+            place_leaf(plan, plan->list.at[i], plan->list.at[i]->graph->store);
+    bind_gradients(plan, readers);
+    int *last_use = find_last_uses(plan);
+    if (!last_use) return bdpo_fail(BDPO_NO_MEMORY, "no memory to plan the nodes");
+    for (int i = 0; i < plan->list.count; i++) {
+        const bdpo_node *node = plan->list.at[i];
+        if (!bdpo_node_computes(node)) continue;
+        TRY(place_outputs(plan, node, last_use));
+        TRY(place_workspace(plan, node));
+    }
+    return bdpo_memory_plan(plan->intervals, plan->n_intervals, &plan->peak_bytes);
+}
