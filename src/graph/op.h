@@ -7,7 +7,7 @@
 
 #include "tensor/tensor.h"
 
-enum { BDPO_MAX_INPUTS = 10, BDPO_MAX_OUTPUTS = 4 };
+enum { BDPO_MAX_INPUTS = 10, BDPO_MAX_OUTPUTS = 6 };
 
 typedef struct bdpo_op bdpo_op;
 
