@@ -25,17 +25,13 @@
 
 #if defined(__AVX512F__)
 enum { VF_LANES = 16 };
-typedef __m512 vf;
-typedef __m512d vd;
 #elif defined(__AVX2__)
 enum { VF_LANES = 8 };
-typedef __m256 vf;
-typedef __m256d vd;
 #else
 enum { VF_LANES = 4 };
-typedef float vf __attribute__((vector_size(16)));
-typedef double vd __attribute__((vector_size(16)));
 #endif
+typedef float vf __attribute__((vector_size(VF_LANES * 4)));
+typedef double vd __attribute__((vector_size(VF_LANES * 4)));
 typedef uint32_t vu __attribute__((vector_size(VF_LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(VF_LANES * 4)));
 
