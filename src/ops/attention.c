@@ -298,5 +298,6 @@ const bdpo_op bdpo_op_attention_backward = {
     .workspace = backward_workspace,
     .flops = backward_flops,
     .precision = BDPO_COMPUTE,
+    .compute_outputs = 6, // dk and dv are values like dq
     .strided_inputs = 31,
 };
