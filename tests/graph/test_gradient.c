@@ -1,0 +1,306 @@
+// Differentiation: shared nodes, order of sums, segments, and where gradients end up.
+#include <stdlib.h>
+
+#include <bdpo/engine.h>
+
+#include "graph/graph.h"
+#include "graph/plan.h"
+#include "harness.h"
+#include "ops/ops.h"
+
+enum { ROWS = 6, WIDTH = 10, COUNT = ROWS * WIDTH, N_LAYERS = 4 };
+
+typedef struct fixture {
+    bdpo_engine *engine;
+    bdpo_store *store;
+} fixture;
+
+static void fill(float *out, int count, uint32_t seed)
+{
+    for (int i = 0; i < count; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        out[i] = (float)(seed >> 8) / (1 << 23) - 1.0f;
+    }
+}
+
+// A store with N_LAYERS square weights w0.. and their biases b0..
+static fixture begin(void)
+{
+    fixture f;
+    char name[8];
+    float values[WIDTH * WIDTH];
+    CHECK_OK(bdpo_engine_new(&f.engine, &(bdpo_engine_options){.n_threads = 2}));
+    CHECK_OK(bdpo_store_new(&f.store, f.engine));
+    for (int i = 0; i < N_LAYERS; i++) {
+        snprintf(name, sizeof name, "w%d", i);
+        CHECK_OK(bdpo_store_declare(f.store, name, BDPO_F32, BDPO_SHAPE(WIDTH, WIDTH), true));
+        snprintf(name, sizeof name, "b%d", i);
+        CHECK_OK(bdpo_store_declare(f.store, name, BDPO_F32, BDPO_SHAPE(WIDTH), true));
+    }
+    CHECK_OK(bdpo_store_seal(f.store));
+    for (int i = 0; i < bdpo_store_count(f.store); i++) {
+        int count = i % 2 ? WIDTH : WIDTH * WIDTH;
+        fill(values, count, (uint32_t)i + 1);
+        CHECK_OK(bdpo_store_write(f.store, BDPO_PARAM, bdpo_store_name(f.store, i), values,
+                                  (size_t)count * sizeof *values));
+    }
+    return f;
+}
+
+static void end(fixture f)
+{
+    bdpo_store_free(f.store);
+    bdpo_engine_free(f.engine);
+}
+
+static bdpo_node *add(bdpo_graph *g, bdpo_node *a, bdpo_node *b)
+{
+    return bdpo_node_new(g, &bdpo_op_add, NULL, (bdpo_node *[]){a, b}, 2);
+}
+
+static bdpo_node *layer(bdpo_graph *g, bdpo_node *x, int i)
+{
+    char w[8], b[8];
+    snprintf(w, sizeof w, "w%d", i);
+    snprintf(b, sizeof b, "b%d", i);
+    return bdpo_tanh(g, bdpo_linear(g, x, bdpo_param(g, w), bdpo_param(g, b), BDPO_NO_ACTIVATION));
+}
+
+// The sum of all elements as a scalar [1], by two products with ones.
+static bdpo_node *total(bdpo_graph *g, bdpo_node *x)
+{
+    bdpo_fill_attrs row = {.shape = BDPO_SHAPE(1, ROWS), .value = 1};
+    bdpo_fill_attrs column = {.shape = BDPO_SHAPE(WIDTH, 1), .value = 1};
+    bdpo_node *left = bdpo_node_new(g, &bdpo_op_fill, &row, NULL, 0);
+    bdpo_node *right = bdpo_node_new(g, &bdpo_op_fill, &column, NULL, 0);
+    bdpo_node *sum = bdpo_matmul(g, bdpo_matmul(g, left, x, false, false), right, false, false);
+    return bdpo_reshape(g, sum, BDPO_SHAPE(1));
+}
+
+// Four layers; the second and third form a segment in which the third is a segment of its own,
+// and every value is used twice.
+static bdpo_node *network(bdpo_graph *g)
+{
+    bdpo_node *x = bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH));
+    bdpo_node *h = layer(g, x, 0);
+    bdpo_segment_begin(g);
+    h = add(g, h, layer(g, h, 1));
+    bdpo_segment_begin(g);
+    bdpo_node *inner = layer(g, h, 2);
+    h = add(g, inner, bdpo_silu(g, inner));
+    bdpo_segment_end(g);
+    h = bdpo_tanh(g, h);
+    bdpo_segment_end(g);
+    return add(g, layer(g, h, 3), h);
+}
+
+typedef struct run {
+    bool checkpointing;
+    bdpo_plan_options options;
+} run;
+
+enum { GRADIENT_COUNT = N_LAYERS * (WIDTH * WIDTH + WIDTH) };
+
+static void zero_gradients(bdpo_store *store)
+{
+    static const float zeros[WIDTH * WIDTH];
+    for (int i = 0; i < bdpo_store_count(store); i++)
+        CHECK_OK(bdpo_store_write(store, BDPO_GRAD, bdpo_store_name(store, i), zeros,
+                                  (i % 2 ? WIDTH : WIDTH * WIDTH) * sizeof *zeros));
+}
+
+static void read_gradients(bdpo_store *store, float *out)
+{
+    for (int i = 0; i < bdpo_store_count(store); i++) {
+        size_t count = i % 2 ? WIDTH : WIDTH * WIDTH;
+        CHECK_OK(
+            bdpo_store_read(store, BDPO_GRAD, bdpo_store_name(store, i), out, count * sizeof *out));
+        out += count;
+    }
+}
+
+static void gradients_of_network(fixture f, run how, float *out, bdpo_plan_cost *cost)
+{
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float x[COUNT];
+    fill(x, COUNT, 77);
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_graph_set_checkpointing(g, how.checkpointing);
+    bdpo_backward(g, total(g, network(g)));
+    CHECK_OK(bdpo_plan_new(&plan, f.engine, g, &how.options));
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    zero_gradients(f.store);
+    CHECK_OK(bdpo_plan_run(plan));
+    read_gradients(f.store, out);
+    if (cost) *cost = bdpo_plan_costs(plan);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+}
+
+// Central differences of the whole network along one parameter element, in f32.
+static float loss_of_network(fixture f)
+{
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float x[COUNT], loss;
+    fill(x, COUNT, 77);
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_output(g, "loss", total(g, network(g)));
+    CHECK_OK(bdpo_plan_new(&plan, f.engine, g, &(bdpo_plan_options){0}));
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "loss", &loss, sizeof loss));
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    return loss;
+}
+
+BDPO_TEST(gradients_agree_with_differences)
+{
+    fixture f = begin();
+    float gradient[GRADIENT_COUNT], w[WIDTH * WIDTH];
+    gradients_of_network(f, (run){0}, gradient, NULL);
+    for (int i = 0; i < N_LAYERS; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "w%d", i);
+        const float step = 1.0f / 256;
+        CHECK_OK(bdpo_store_read(f.store, BDPO_PARAM, name, w, sizeof w));
+        float old = w[13];
+        w[13] = old + step;
+        CHECK_OK(bdpo_store_write(f.store, BDPO_PARAM, name, w, sizeof w));
+        float above = loss_of_network(f);
+        w[13] = old - step;
+        CHECK_OK(bdpo_store_write(f.store, BDPO_PARAM, name, w, sizeof w));
+        float below = loss_of_network(f);
+        w[13] = old;
+        CHECK_OK(bdpo_store_write(f.store, BDPO_PARAM, name, w, sizeof w));
+        double difference = ((double)above - below) / (2 * step);
+        // f32 loss of size 10 over 2^-7 leaves about 2e-4; the third derivative a like amount
+        CHECK_NEAR(gradient[i * (WIDTH * WIDTH + WIDTH) + 13], difference, 2e-3);
+    }
+    end(f);
+}
+
+BDPO_TEST(checkpointing_changes_no_bit)
+{
+    fixture f = begin();
+    float plain[GRADIENT_COUNT], again[GRADIENT_COUNT];
+    bdpo_plan_cost plain_cost, again_cost;
+    gradients_of_network(f, (run){0}, plain, &plain_cost);
+    gradients_of_network(f, (run){.checkpointing = true}, again, &again_cost);
+    CHECK_BYTES(again, plain, sizeof plain);
+    CHECK(again_cost.n_nodes > plain_cost.n_nodes); // it did compute again
+    end(f);
+}
+
+BDPO_TEST(the_schedule_changes_no_bit)
+{
+    fixture f = begin();
+    float plain[GRADIENT_COUNT], shuffled[GRADIENT_COUNT];
+    gradients_of_network(f, (run){0}, plain, NULL);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        run how = {.checkpointing = seed % 2, .options = {.shuffle_seed = seed}};
+        gradients_of_network(f, how, shuffled, NULL);
+        CHECK_BYTES(shuffled, plain, sizeof plain);
+    }
+    end(f);
+}
+
+// Poisoned memory would reach a gradient if a value were read after its life, or two shared a
+// place.
+BDPO_TEST(poisoned_memory_changes_no_bit)
+{
+    fixture f = begin();
+    float plain[GRADIENT_COUNT], poisoned[GRADIENT_COUNT];
+    gradients_of_network(f, (run){0}, plain, NULL);
+    for (uint64_t seed = 0; seed <= 10; seed++) {
+        run how = {.options = {.shuffle_seed = seed, .poison = true}};
+        gradients_of_network(f, how, poisoned, NULL);
+        CHECK_BYTES(poisoned, plain, sizeof plain);
+    }
+    end(f);
+}
+
+BDPO_TEST(gradients_add_to_what_is_there)
+{
+    fixture f = begin();
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float once[WIDTH], twice[WIDTH], x[COUNT];
+    fill(x, COUNT, 77);
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_backward(g, total(g, network(g)));
+    CHECK_OK(bdpo_plan_new(&plan, f.engine, g, &(bdpo_plan_options){0}));
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_store_read(f.store, BDPO_GRAD, "b3", once, sizeof once));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_store_read(f.store, BDPO_GRAD, "b3", twice, sizeof twice));
+    for (int i = 0; i < WIDTH; i++) CHECK_NEAR(twice[i], 2.0 * once[i], 1e-5 * fabs(once[i]));
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    end(f);
+}
+
+// Builds f(x) used by three nodes; the order in which contributions meet is the forward order.
+BDPO_TEST(a_shared_node_sums_in_forward_order)
+{
+    fixture f = begin();
+    bdpo_graph *g;
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_node *x = bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH));
+    bdpo_require_grad(x);
+    bdpo_node *first = bdpo_exp(g, x), *second = bdpo_tanh(g, x), *third = bdpo_silu(g, x);
+    bdpo_node *y = add(g, add(g, third, first), second);
+    bdpo_node *dy = bdpo_input(g, "dy", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH));
+    bdpo_node *dx;
+    bdpo_gradients(g, y, dy, &x, 1, &dx);
+    CHECK_OK(bdpo_graph_check(g));
+    CHECK(dx->op == &bdpo_op_add && dx->in[0]->op == &bdpo_op_add);
+    CHECK_STR(dx->in[0]->in[0]->op->name, "exp_backward");
+    CHECK_STR(dx->in[0]->in[1]->op->name, "tanh_backward");
+    CHECK_STR(dx->in[1]->op->name, "silu_backward");
+    bdpo_graph_free(g);
+    end(f);
+}
+
+BDPO_TEST(a_frozen_branch_gets_no_nodes)
+{
+    fixture f = begin();
+    bdpo_graph *g;
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_node *x = bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH)); // no gradient wanted
+    bdpo_backward(g, total(g, layer(g, x, 0)));
+    CHECK_OK(bdpo_graph_check(g));
+    for (int i = 0; i < g->n_nodes; i++) CHECK(strcmp(g->nodes[i]->op->name, "linear_input_grad"));
+    bdpo_graph_free(g);
+    end(f);
+}
+
+BDPO_TEST(one_parameter_is_one_leaf)
+{
+    fixture f = begin();
+    bdpo_graph *g;
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    CHECK(bdpo_param(g, "w0") == bdpo_param(g, "w0"));
+    bdpo_graph_set_kind(g, BDPO_REFERENCE);
+    bdpo_node *reference = bdpo_param(g, "w0");
+    CHECK_INT(((const bdpo_state_attrs *)reference->attrs)->kind, BDPO_REFERENCE);
+    CHECK(!reference->needs_grad);
+    bdpo_graph_free(g);
+    end(f);
+}
+
+BDPO_TEST(a_loss_must_be_a_scalar)
+{
+    fixture f = begin();
+    bdpo_graph *g;
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_node *x = bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH));
+    bdpo_backward(g, layer(g, x, 0));
+    CHECK_STATUS(bdpo_graph_check(g), BDPO_BAD_SHAPE);
+    CHECK_CONTAINS(bdpo_message(), "[6, 10], expected [1]");
+    bdpo_graph_free(g);
+    end(f);
+}

@@ -1,0 +1,523 @@
+// Plans: sticky errors, refused kernels, the arena, half width, costs, buckets, the cache.
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <bdpo/engine.h>
+
+#include "base/memory.h"
+#include "graph/graph.h"
+#include "graph/plan.h"
+#include "harness.h"
+#include "ops/ops.h"
+
+enum { ROWS = 5, WIDTH = 12, COUNT = ROWS * WIDTH };
+
+static bdpo_engine *engine_of(const char *backend)
+{
+    bdpo_engine *engine;
+    CHECK_OK(bdpo_engine_new(&engine, &(bdpo_engine_options){.backend = backend, .n_threads = 2}));
+    return engine;
+}
+
+static bdpo_store *store_of(bdpo_engine *engine)
+{
+    bdpo_store *store;
+    float w[WIDTH * WIDTH];
+    CHECK_OK(bdpo_store_new(&store, engine));
+    CHECK_OK(bdpo_store_declare(store, "w", BDPO_F32, BDPO_SHAPE(WIDTH, WIDTH), true));
+    CHECK_OK(bdpo_store_seal(store));
+    for (int i = 0; i < WIDTH * WIDTH; i++) w[i] = (float)((i * 37) % 100) / 100 - 0.5f;
+    CHECK_OK(bdpo_store_write(store, BDPO_PARAM, "w", w, sizeof w));
+    return store;
+}
+
+static bdpo_node *input(bdpo_graph *g)
+{
+    return bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH));
+}
+
+static bdpo_node *linear(bdpo_graph *g, bdpo_node *x)
+{
+    return bdpo_linear(g, x, bdpo_param(g, "w"), NULL, BDPO_NO_ACTIVATION);
+}
+
+BDPO_TEST(the_first_error_sticks)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_node *bad = bdpo_linear(g, bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(2, 3)),
+                                 bdpo_param(g, "w"), NULL, BDPO_NO_ACTIVATION);
+    CHECK(bad == NULL);
+    CHECK(bdpo_silu(g, bad) == NULL);
+    CHECK(bdpo_param(g, "unknown") == NULL);
+    bdpo_output(g, "y", bad);
+    bdpo_backward(g, bad);
+    CHECK_STATUS(bdpo_graph_check(g), BDPO_BAD_SHAPE);
+    CHECK_CONTAINS(bdpo_message(), "linear: weight [12, 12] does not fit rows of [2, 3]");
+    CHECK_STATUS(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}), BDPO_BAD_SHAPE);
+    CHECK(plan == NULL);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(mistakes_of_the_caller_are_told)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_param(g, "nowhere");
+    CHECK_STATUS(bdpo_graph_check(g), BDPO_NOT_FOUND);
+    CHECK_CONTAINS(bdpo_message(), "\"nowhere\"");
+    bdpo_graph_free(g);
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_segment_begin(g);
+    CHECK_STATUS(bdpo_graph_check(g), BDPO_BAD_ARGUMENT);
+    bdpo_graph_free(g);
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_output(g, "y", input(g));
+    bdpo_output(g, "y", linear(g, bdpo_silu(g, bdpo_input(g, "z", BDPO_F32, BDPO_SHAPE(1, 12)))));
+    CHECK_STATUS(bdpo_graph_check(g), BDPO_BAD_ARGUMENT);
+    CHECK_CONTAINS(bdpo_message(), "named twice");
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+    CHECK_STATUS(bdpo_engine_new(&engine, &(bdpo_engine_options){.backend = "tpu"}),
+                 BDPO_BAD_ARGUMENT);
+    CHECK(engine == NULL);
+}
+
+static bdpo_status shape_of_input(bdpo_node *node)
+{
+    return bdpo_same_shape(node, 1);
+}
+
+BDPO_TEST(an_operator_without_a_kernel_is_refused_by_name)
+{
+    static const bdpo_op homeless = {
+        .name = "homeless", .n_inputs = 1, .shape = shape_of_input, .grad = bdpo_no_grad};
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    CHECK_OK(bdpo_graph_new(&g, NULL));
+    bdpo_node *x = input(g);
+    bdpo_output(g, "y", bdpo_node_new(g, &homeless, NULL, &x, 1));
+    CHECK_STATUS(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}), BDPO_UNSUPPORTED);
+    CHECK_CONTAINS(bdpo_message(), "the cpu backend has no kernel for operator \"homeless\"");
+    bdpo_graph_free(g);
+    bdpo_engine_free(engine);
+}
+
+// y = silu(w x), with everything that training adds.
+static bdpo_plan *training_plan(bdpo_engine *engine, bdpo_graph *g,
+                                const bdpo_plan_options *options)
+{
+    bdpo_plan *plan;
+    bdpo_node *y = bdpo_silu(g, linear(g, bdpo_tanh(g, linear(g, input(g)))));
+    bdpo_node *dy = bdpo_input(g, "dy", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH));
+    bdpo_node *w = bdpo_param(g, "w"), *dw;
+    bdpo_output(g, "y", y);
+    bdpo_gradients(g, y, dy, &w, 1, &dw);
+    bdpo_output(g, "dw", dw);
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, options));
+    return plan;
+}
+
+BDPO_TEST(a_run_allocates_nothing)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    float x[COUNT] = {1};
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_plan *plan = training_plan(engine, g, &(bdpo_plan_options){0});
+    CHECK_OK(bdpo_plan_run(plan)); // the first run may start threads
+    uint64_t before = bdpo_alloc_count();
+    for (int i = 0; i < 10; i++) {
+        CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+        CHECK_OK(bdpo_plan_run(plan));
+        CHECK_OK(bdpo_plan_read(plan, "y", x, sizeof x));
+    }
+    CHECK_U64(bdpo_alloc_count(), before);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(the_planned_peak_is_the_arena)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_plan *plan = training_plan(engine, g, &(bdpo_plan_options){0});
+    CHECK(bdpo_plan_costs(plan).peak_bytes > 0);
+    CHECK_U64(bdpo_engine_arena_bytes(engine), bdpo_plan_costs(plan).peak_bytes);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+// A later, larger plan moves the arena; the earlier one must follow it.
+BDPO_TEST(plans_share_an_arena_that_moves)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *small, *large;
+    bdpo_plan *large_plan;
+    float x[COUNT], before[COUNT], after[COUNT];
+    for (int i = 0; i < COUNT; i++) x[i] = (float)i / COUNT;
+    CHECK_OK(bdpo_graph_new(&small, store));
+    bdpo_plan *plan = training_plan(engine, small, &(bdpo_plan_options){0});
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "y", before, sizeof before));
+
+    CHECK_OK(bdpo_graph_new(&large, store));
+    bdpo_node *big = bdpo_input(large, "x", BDPO_F32, BDPO_SHAPE(5000, WIDTH));
+    bdpo_output(large, "y", bdpo_silu(large, linear(large, linear(large, big))));
+    CHECK_OK(bdpo_plan_new(&large_plan, engine, large, &(bdpo_plan_options){0}));
+    CHECK_OK(bdpo_plan_run(large_plan));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "y", after, sizeof after));
+    CHECK_BYTES(after, before, sizeof after);
+    CHECK_U64(bdpo_engine_arena_bytes(engine), bdpo_plan_costs(large_plan).peak_bytes);
+    bdpo_plan_free(large_plan);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(large);
+    bdpo_graph_free(small);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(elementwise_nodes_reuse_their_input)
+{
+    bdpo_engine *engine = engine_of("null");
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    CHECK_OK(bdpo_graph_new(&g, NULL));
+    bdpo_node *x = input(g);
+    for (int i = 0; i < 10; i++) x = bdpo_tanh(g, x);
+    bdpo_output(g, "y", x);
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}));
+    CHECK_U64(bdpo_plan_costs(plan).peak_bytes, bdpo_align(COUNT * sizeof(float), 64));
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(bf16_halves_the_planned_memory)
+{
+    size_t peak[2];
+    for (int half = 0; half < 2; half++) {
+        bdpo_engine *engine = engine_of("null");
+        bdpo_graph *g;
+        bdpo_store *store = store_of(engine);
+        bdpo_plan *plan;
+        CHECK_OK(bdpo_graph_new(&g, store));
+        bdpo_node *x = bdpo_input(g, "x", half ? BDPO_BF16 : BDPO_F32, BDPO_SHAPE(4096, WIDTH));
+        bdpo_node *a = linear(g, x);
+        bdpo_output(g, "y", linear(g, linear(g, a)));
+        bdpo_dtype dtype = half ? BDPO_BF16 : BDPO_F32;
+        CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){.compute_dtype = dtype}));
+        peak[half] = bdpo_plan_costs(plan).peak_bytes;
+        bdpo_plan_free(plan);
+        bdpo_graph_free(g);
+        bdpo_store_free(store);
+        bdpo_engine_free(engine);
+    }
+    // half the bytes for the two products in flight; the third goes through a cast to its output
+    CHECK_U64(peak[1] * 2, peak[0]);
+}
+
+// On the CPU a bf16 plan computes in f32 and rounds: each value equals the rounded f32 product of
+// rounded operands.
+BDPO_TEST(bf16_is_emulated_by_rounding)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float x[COUNT], y[COUNT], w[WIDTH * WIDTH];
+    for (int i = 0; i < COUNT; i++) x[i] = (float)(i % 17) / 7 - 1.0f;
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_output(g, "y", linear(g, input(g)));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){.compute_dtype = BDPO_BF16}));
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "y", y, sizeof y));
+    CHECK_OK(bdpo_store_read(store, BDPO_PARAM, "w", w, sizeof w));
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < WIDTH; c++) {
+            double sum = 0;
+            for (int k = 0; k < WIDTH; k++)
+                sum += (double)bdpo_bf16_to_f32(bdpo_bf16_from_f32(x[r * WIDTH + k])) *
+                       bdpo_bf16_to_f32(bdpo_bf16_from_f32(w[c * WIDTH + k]));
+            float got = y[r * WIDTH + c];
+            CHECK(bdpo_bf16_to_f32(bdpo_bf16_from_f32(got)) == got);
+            CHECK_NEAR(got, sum, fabs(sum) / 256 + 1e-6); // half a step of 8 bits
+        }
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+// Inside bdpo_f32_begin() a bf16 plan rounds nothing but the weight's shadow at its border.
+BDPO_TEST(an_island_computes_in_f32)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float x[COUNT], inside[COUNT], outside[COUNT];
+    for (int i = 0; i < COUNT; i++) x[i] = (float)i / 31;
+    CHECK_OK(bdpo_graph_new(&g, NULL));
+    bdpo_node *in = input(g);
+    bdpo_f32_begin(g);
+    bdpo_output(g, "inside", bdpo_tanh(g, in));
+    bdpo_f32_end(g);
+    bdpo_output(g, "outside", bdpo_tanh(g, in));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){.compute_dtype = BDPO_BF16}));
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "inside", inside, sizeof inside));
+    CHECK_OK(bdpo_plan_read(plan, "outside", outside, sizeof outside));
+    int n_rounded = 0;
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_NEAR(inside[i], tanh((double)x[i]), 1e-6);
+        n_rounded += bdpo_bf16_to_f32(bdpo_bf16_from_f32(inside[i])) == inside[i];
+        CHECK(bdpo_bf16_to_f32(bdpo_bf16_from_f32(outside[i])) == outside[i]);
+    }
+    CHECK(n_rounded < COUNT / 4);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(half_width_weights_are_widened_on_use)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store;
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    static const uint16_t w[2] = {0x3e00, 0xc000}; // f16: 1.5, -2
+    float x = 3, y[2];
+    CHECK_OK(bdpo_store_new(&store, engine));
+    CHECK_OK(bdpo_store_declare_mapped(store, "w", BDPO_F16, BDPO_SHAPE(2, 1), w));
+    CHECK_OK(bdpo_store_seal(store));
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_output(g, "y", linear(g, bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(1, 1))));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}));
+    CHECK_OK(bdpo_plan_write(plan, "x", &x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "y", y, sizeof y));
+    CHECK(y[0] == 4.5f && y[1] == -6.0f);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(costs_and_report_tell_the_truth)
+{
+    bdpo_engine *engine = engine_of("null");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_output(g, "y", bdpo_tanh(g, linear(g, input(g))));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}));
+    bdpo_plan_cost cost = bdpo_plan_costs(plan);
+    CHECK_INT(cost.flops, 2 * ROWS * WIDTH * WIDTH + COUNT);
+    CHECK_INT(cost.bytes, (3 * COUNT + WIDTH * WIDTH + COUNT) * 4);
+    CHECK_INT(cost.n_nodes, 2);
+    char text[2000] = "";
+    FILE *file = fmemopen(text, sizeof text, "w");
+    bdpo_plan_report(plan, file);
+    fclose(file);
+    CHECK_CONTAINS(text, "linear");
+    CHECK_CONTAINS(text, "[5, 12]");
+    CHECK_CONTAINS(text, "2 nodes");
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(wrong_sizes_and_names_are_refused)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float x[COUNT] = {0};
+    CHECK_OK(bdpo_graph_new(&g, NULL));
+    bdpo_output(g, "y", bdpo_tanh(g, input(g)));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}));
+    CHECK_STATUS(bdpo_plan_write(plan, "x", x, 4), BDPO_BAD_SHAPE);
+    CHECK_CONTAINS(bdpo_message(), "input \"x\" is f32 [5, 12]: expected 240 bytes, got 4");
+    CHECK_STATUS(bdpo_plan_write(plan, "y", x, sizeof x), BDPO_NOT_FOUND);
+    CHECK_STATUS(bdpo_plan_read(plan, "x", x, sizeof x), BDPO_NOT_FOUND);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_engine_free(engine);
+}
+
+// ---- outputs that are leaves or views ----------------------------------------------------------
+
+BDPO_TEST(an_output_may_be_an_input_or_a_weight)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float x[COUNT], y[COUNT], w[WIDTH * WIDTH], kept[WIDTH * WIDTH];
+    for (int i = 0; i < COUNT; i++) x[i] = (float)i;
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_output(g, "same", input(g));
+    bdpo_output(g, "weight", bdpo_param(g, "w"));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}));
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "same", y, sizeof y));
+    CHECK_BYTES(y, x, sizeof x);
+    CHECK_OK(bdpo_plan_read(plan, "weight", w, sizeof w));
+    CHECK_OK(bdpo_store_read(store, BDPO_PARAM, "w", kept, sizeof kept));
+    CHECK_BYTES(w, kept, sizeof w);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+// ---- buckets -----------------------------------------------------------------------------------
+
+typedef struct readiness {
+    bdpo_store *store;
+    int order[8];
+    float value[8];
+    _Atomic int count;
+} readiness;
+
+static void note_bucket(void *user, int bucket)
+{
+    readiness *r = user;
+    size_t bytes;
+    float *grad = bdpo_store_bucket_data(r->store, BDPO_GRAD, bucket, &bytes);
+    int at = atomic_fetch_add(&r->count, 1);
+    r->order[at] = bucket;
+    r->value[at] = grad[0];
+    grad[0] *= 2; // as a reduction would change it
+}
+
+BDPO_TEST(a_bucket_is_ready_after_its_last_gradient)
+{
+    enum { BIG = 5 << 20 }; // 20 MiB each: three to a bucket
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store;
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    char name[8];
+    CHECK_OK(bdpo_store_new(&store, engine));
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "w%d", i);
+        CHECK_OK(bdpo_store_declare(store, name, BDPO_F32, BDPO_SHAPE(BIG, 1), true));
+    }
+    CHECK_OK(bdpo_store_seal(store));
+    CHECK_INT(bdpo_store_bucket_count(store), 2);
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_fill_attrs one = {.shape = BDPO_SHAPE(1, 1), .value = 1};
+    bdpo_fill_attrs ones = {.shape = BDPO_SHAPE(1, BIG), .value = 1};
+    bdpo_node *h = bdpo_node_new(g, &bdpo_op_fill, &one, NULL, 0);
+    bdpo_node *row = bdpo_node_new(g, &bdpo_op_fill, &ones, NULL, 0);
+    for (int i = 0; i < 6; i++) { // h [1, 1] -> [1, BIG] -> [1, 1]
+        snprintf(name, sizeof name, "w%d", i);
+        bdpo_node *wide = bdpo_linear(g, h, bdpo_param(g, name), NULL, BDPO_NO_ACTIVATION);
+        h = bdpo_matmul(g, wide, row, false, true);
+    }
+    bdpo_backward(g, bdpo_reshape(g, h, BDPO_SHAPE(1)));
+    readiness r = {.store = store};
+    bdpo_plan_options options = {.on_bucket_ready = note_bucket, .on_bucket_ready_user = &r};
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &options));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_INT(r.count, 2);
+    CHECK_INT(r.order[0], 1); // the backward pass reaches the later parameters first
+    CHECK_INT(r.order[1], 0);
+    float first;
+    size_t bytes;
+    memcpy(&first, bdpo_store_bucket_data(store, BDPO_GRAD, 0, &bytes), sizeof first);
+    CHECK(first == 2 * r.value[1]);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+// ---- the cache ---------------------------------------------------------------------------------
+
+static void build_cached(bdpo_graph *g, const bdpo_plan_key *key, const void *model)
+{
+    int *n_built = (int *)(uintptr_t)model;
+    ++*n_built;
+    bdpo_output(g, "y", linear(g, bdpo_input(g, "x", BDPO_F32, key->shape)));
+}
+
+static void build_nothing_good(bdpo_graph *g, const bdpo_plan_key *key, const void *model)
+{
+    (void)key, (void)model;
+    bdpo_output(g, "y", bdpo_param(g, "missing"));
+}
+
+BDPO_TEST(plans_are_cached_by_key)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_plan *first, *second;
+    int n_built = 0;
+    bdpo_plan_key key = {.graph = "g", .shape = BDPO_SHAPE(3, WIDTH)};
+    CHECK_OK(bdpo_engine_plan(&first, engine, store, &key, build_cached, &n_built));
+    CHECK_OK(bdpo_engine_plan(&second, engine, store, &key, build_cached, &n_built));
+    CHECK(first == second);
+    CHECK_INT(n_built, 1);
+    key.shape = BDPO_SHAPE(4, WIDTH);
+    CHECK_OK(bdpo_engine_plan(&second, engine, store, &key, build_cached, &n_built));
+    CHECK(first != second);
+    key.compute_dtype = BDPO_BF16;
+    CHECK_OK(bdpo_engine_plan(&second, engine, store, &key, build_cached, &n_built));
+    key.checkpointing = true;
+    CHECK_OK(bdpo_engine_plan(&second, engine, store, &key, build_cached, &n_built));
+    key.graph = "other";
+    CHECK_OK(bdpo_engine_plan(&second, engine, store, &key, build_cached, &n_built));
+    CHECK_INT(n_built, 5);
+    key.graph = "bad";
+    CHECK_STATUS(bdpo_engine_plan(&second, engine, store, &key, build_nothing_good, NULL),
+                 BDPO_NOT_FOUND);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(no_allocation_failure_is_missed)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    int n_built = 0, n_failed = 0;
+    bdpo_plan_key key = {.graph = "g", .shape = BDPO_SHAPE(3, WIDTH)};
+    bdpo_status status = BDPO_NO_MEMORY;
+    for (uint64_t n = 1; status != BDPO_OK && n < 200; n++) {
+        bdpo_plan *plan;
+        bdpo_alloc_fail_at(bdpo_alloc_count() + n);
+        status = bdpo_engine_plan(&plan, engine, store, &key, build_cached, &n_built);
+        if (status != BDPO_OK) CHECK_STATUS(status, BDPO_NO_MEMORY);
+        n_failed += status != BDPO_OK;
+    }
+    bdpo_alloc_fail_at(0);
+    CHECK_OK(status);
+    CHECK(n_failed > 3);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
