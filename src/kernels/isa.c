@@ -50,7 +50,7 @@ bdpo_isa bdpo_isa_active(void)
 {
     int isa = atomic_load_explicit(&active, memory_order_relaxed);
     if (isa < 0) {
-        isa = best();
+        isa = (int)best();
         atomic_store_explicit(&active, isa, memory_order_relaxed);
     }
     return (bdpo_isa)isa;
