@@ -30,9 +30,10 @@ void bdpo_alloc_fail_at(uint64_t at)
 
 void *bdpo_alloc(size_t count, size_t size)
 {
-    if (!may_allocate()) return NULL;
+    size_t bytes;
+    if (!may_allocate() || !bdpo_size_mul(&bytes, count, size)) return NULL;
     // An empty request still gets its own address, so that NULL always means failure.
-    return count == 0 || size == 0 ? calloc(1, 1) : calloc(count, size);
+    return calloc(bytes > 0 ? bytes : 1, 1);
 }
 
 void *bdpo_realloc(void *block, size_t count, size_t size)
