@@ -53,6 +53,11 @@ BDPO_INLINE void vf_store_n(float *p, vf a, int n)
 {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), a);
 }
+// a with the lanes from n on made zero.
+BDPO_INLINE vf vf_keep_n(vf a, int n)
+{
+    return _mm512_maskz_mov_ps((__mmask16)((1u << n) - 1u), a);
+}
 BDPO_INLINE vf vf_set(float a)
 {
     return _mm512_set1_ps(a);
@@ -128,6 +133,10 @@ BDPO_INLINE vf vf_load_n(const float *p, int n)
 BDPO_INLINE void vf_store_n(float *p, vf a, int n)
 {
     _mm256_maskstore_ps(p, vf_first_lanes(n), a);
+}
+BDPO_INLINE vf vf_keep_n(vf a, int n)
+{
+    return _mm256_and_ps(a, _mm256_castsi256_ps(vf_first_lanes(n)));
 }
 BDPO_INLINE vf vf_set(float a)
 {
@@ -208,6 +217,12 @@ BDPO_INLINE void vf_store_n(float *p, vf a, int n)
     float lane[VF_LANES];
     vf_store(lane, a);
     memcpy(p, lane, (size_t)n * sizeof *p);
+}
+BDPO_INLINE vf vf_keep_n(vf a, int n)
+{
+    float lane[VF_LANES];
+    vf_store(lane, a);
+    return vf_load_n(lane, n);
 }
 BDPO_INLINE vf vf_set(float a)
 {
