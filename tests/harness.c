@@ -214,41 +214,46 @@ static outcome run_here(const test *t)
     return PASSED;
 }
 
-// The child: its exit code is the outcome, its reason goes through the pipe. It leaves through
-// exit(), so that a leak checker has its word; leaks of a failed test are not news.
+// The child writes its outcome and its reason into the pipe. It leaves through exit(), so that a
+// leak checker has its word; leaks of a failed test are not news.
 _Noreturn static void run_child(const test *t, int pipe_end, const options *o)
 {
+    char message[1 + sizeof reason];
     if (o->timeout_s) alarm(o->timeout_s);
     outcome how = run_here(t);
-    size_t length = strlen(reason);
-    if (write(pipe_end, reason, length) != (ssize_t)length) how = FAILED;
+    message[0] = (char)how;
+    memcpy(message + 1, reason, strlen(reason));
+    size_t length = 1 + strlen(reason);
+    if (write(pipe_end, message, length) != (ssize_t)length) _exit(SURVIVED);
     close(pipe_end);
     fflush(NULL);
-    if (how == PASSED) exit(PASSED);
-    _exit((int)how);
+    if (how == PASSED) exit(0);
+    _exit(0);
 }
 
-static outcome child_outcome(int status, size_t n_reason, const options *o)
+// What a child said and how it ended: passed is who said so and then ended well.
+static outcome child_outcome(const char *message, size_t length, int status, const options *o)
 {
-    char *end = reason + n_reason;
-    size_t room = sizeof reason - n_reason;
-    if (WIFEXITED(status) && WEXITSTATUS(status) <= SKIPPED) {
-        if (n_reason > 0 || WEXITSTATUS(status) == PASSED) return (outcome)WEXITSTATUS(status);
-    }
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(end, room, "took longer than %u s", o->timeout_s);
-    else if (WIFSIGNALED(status))
-        snprintf(end, room, "killed by signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
+    outcome how = length > 0 ? (outcome)message[0] : FAILED;
+    int n = snprintf(reason, sizeof reason, "%.*s", (int)(length > 0 ? length - 1 : 0),
+                     length > 0 ? message + 1 : "");
+    size_t room = sizeof reason - (size_t)n;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && length > 0) return how;
+    if (WIFEXITED(status))
+        snprintf(reason + n, room, "exited with %d%s", WEXITSTATUS(status),
+                 length > 0 ? " after its end (a leak?)" : "");
+    else if (WTERMSIG(status) == SIGALRM)
+        snprintf(reason + n, room, "took longer than %u s", o->timeout_s);
     else
-        snprintf(end, room, "exited with %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        snprintf(reason + n, room, "killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     return FAILED;
 }
 
 static outcome run_forked(const test *t, const options *o)
 {
     int ends[2];
-    reason[0] = '\0';
+    char message[1 + sizeof reason];
     fflush(NULL);
     if (pipe(ends) != 0) return FAILED;
     pid_t child = fork();
@@ -259,18 +264,15 @@ static outcome run_forked(const test *t, const options *o)
         run_child(t, ends[1], o);
     }
     close(ends[1]);
-    char text[sizeof reason];
-    size_t n = 0;
-    for (ssize_t got; n < sizeof text - 1; n += (size_t)got) {
-        got = read(ends[0], text + n, sizeof text - 1 - n);
+    size_t length = 0;
+    for (ssize_t got; length < sizeof message; length += (size_t)got) {
+        got = read(ends[0], message + length, sizeof message - length);
         if (got <= 0) break;
     }
     close(ends[0]);
-    memcpy(reason, text, n);
-    reason[n] = '\0';
     int status = 0;
     if (waitpid(child, &status, 0) != child) return FAILED;
-    return child_outcome(status, n, o);
+    return child_outcome(message, length, status, o);
 }
 
 static outcome run_test(const test *t, const options *o)
@@ -307,7 +309,7 @@ static void fail_crash(const void *unused)
 static void fail_exit(const void *unused) // a library that exits must not look like a success
 {
     (void)unused;
-    _exit(FAILED);
+    exit(0);
 }
 
 static void fail_not_at_all(const void *unused)
@@ -415,7 +417,7 @@ static void report(const test *t, outcome how, double seconds, bool verbose)
 int main(int argc, char **argv)
 {
     options o = {0};
-    size_t count[3] = {0};
+    size_t count[3] = {0}, n_run = 0;
     if (!parse(&o, argc, argv)) return usage(), 2;
     active_tier = o.tier;
     if (n_tests) qsort(tests, n_tests, sizeof *tests, by_name);
@@ -431,6 +433,7 @@ int main(int argc, char **argv)
             puts(tests[i].name);
             continue;
         }
+        n_run++;
         double start = seconds_now();
         outcome how = run_test(&tests[i], &o);
         count[how]++;
@@ -438,6 +441,10 @@ int main(int argc, char **argv)
     }
     free(tests);
     if (o.list) return 0;
+    if (n_run == 0 && o.n_filters > 0) {
+        puts("FAILED  no test of this tier is called so");
+        count[FAILED]++;
+    }
     printf("%zu passed, %zu failed, %zu skipped\n", count[PASSED], count[FAILED], count[SKIPPED]);
     return count[FAILED] == 0 ? 0 : 1;
 }

@@ -16,8 +16,14 @@ awk 'BEGIN { RS = "\n},?\n"; ORS = "\n},\n" } /BDPO_ISA=(portable|avx512)/ { nex
 { echo '['; sed -e '$ s/},$/}/' "$log"; echo ']'; } >"$build/lint/compile_commands.json"
 
 run-clang-tidy -quiet -p "$build/lint" -j "$jobs" >"$log" 2>&1 || status=1
-sed -e 's/\x1b\[[0-9;]*m//g' -e "s|$PWD/||g" "$log" | grep -E '(warning|error):' | sort -u && status=1
-[ "$status" = 0 ] || echo 'clang-tidy: see above'
+found=$(sed -e 's/\x1b\[[0-9;]*m//g' -e "s|$PWD/||g" "$log" |
+  grep -E '(warning|error):' | sort -u || true)
+if [ -n "$found" ]; then
+  echo "$found"
+  status=1
+elif [ "$status" != 0 ]; then
+  tail -n 20 "$log"
+fi
 
 cppcheck --quiet --std=c17 -j "$jobs" --enable=warning,performance,portability --inline-suppr \
   --suppressions-list=tools/cppcheck.txt --error-exitcode=1 \
