@@ -4,6 +4,8 @@
 //   dx = dy w             linear_input_grad (dy, w) -> [.., in]
 //   dw = dy' x            linear_weight_grad (dy, x) -> [out, in]
 //   db = sum of dy's rows
+//
+// The attribute is the bdpo_activation.
 #include <math.h>
 
 #include "kernels/gemm.h"
@@ -12,10 +14,6 @@
 
 extern const bdpo_op bdpo_op_linear, bdpo_op_linear_input_grad, bdpo_op_linear_weight_grad;
 extern const bdpo_op bdpo_op_silu_backward, bdpo_op_gelu_backward, bdpo_op_quick_gelu_backward;
-
-typedef struct linear_attrs {
-    bdpo_activation activation;
-} linear_attrs;
 
 static bdpo_shape with_last(const bdpo_shape *shape, int64_t last)
 {
@@ -70,14 +68,13 @@ static const bdpo_op *activation_backward(bdpo_activation activation)
 
 static void grad(bdpo_graph *g, bdpo_node *node, bdpo_node *const *dy, bdpo_node **dx)
 {
-    const linear_attrs *attrs = node->attrs;
+    bdpo_activation activation = *(const bdpo_activation *)node->attrs;
     bdpo_node *dz = dy[0];
-    if (attrs->activation != BDPO_NO_ACTIVATION) {
+    if (activation != BDPO_NO_ACTIVATION) {
         // The slope needs the value before the activation, which the fused product does not keep.
-        bdpo_node *z = bdpo_node_new(g, &bdpo_op_linear, &(linear_attrs){BDPO_NO_ACTIVATION},
+        bdpo_node *z = bdpo_node_new(g, &bdpo_op_linear, &(bdpo_activation){BDPO_NO_ACTIVATION},
                                      node->in, node->n_in);
-        dz = bdpo_node_new(g, activation_backward(attrs->activation), NULL, (bdpo_node *[]){dz, z},
-                           2);
+        dz = bdpo_node_new(g, activation_backward(activation), NULL, (bdpo_node *[]){dz, z}, 2);
     }
     if (bdpo_wants_grad(node, 0)) dx[0] = input_grad(g, dz, node->in[1]);
     if (bdpo_wants_grad(node, 1)) dx[1] = weight_grad(g, dz, node->in[0]);
@@ -98,7 +95,7 @@ static bdpo_gemm_activation fused(bdpo_activation activation)
 static void cpu(const bdpo_op_call *call)
 {
     const bdpo_tensor *x = &call->in[0], *w = &call->in[1], *y = &call->out[0];
-    const linear_attrs *attrs = call->attrs;
+    bdpo_activation activation = *(const bdpo_activation *)call->attrs;
     bdpo_gemm(&(bdpo_gemm_args){.m = bdpo_shape_rows(&x->shape),
                                 .n = w->shape.dim[0],
                                 .k = w->shape.dim[1],
@@ -111,7 +108,7 @@ static void cpu(const bdpo_op_call *call)
                                 .ldc = y->row_stride,
                                 .alpha = 1.0f,
                                 .bias = call->n_in > 2 ? call->in[2].data : NULL,
-                                .activation = fused(attrs->activation)},
+                                .activation = fused(activation)},
               call->workspace, call->n_threads);
 }
 
@@ -145,7 +142,7 @@ static double activate(double z, bdpo_activation activation)
 
 static void reference(const bdpo_reference_call *call)
 {
-    const linear_attrs *attrs = call->attrs;
+    bdpo_activation activation = *(const bdpo_activation *)call->attrs;
     int64_t rows = bdpo_shape_rows(&call->in_shape[0]);
     int64_t n_out = call->in_shape[1].dim[0], n_in = call->in_shape[1].dim[1];
     const double *x = call->in[0], *w = call->in[1], *b = call->n_in > 2 ? call->in[2] : NULL;
@@ -153,64 +150,64 @@ static void reference(const bdpo_reference_call *call)
         for (int64_t o = 0; o < n_out; o++) {
             double z = b != NULL ? b[o] : 0.0;
             for (int64_t i = 0; i < n_in; i++) z += w[o * n_in + i] * x[r * n_in + i];
-            call->out[0][r * n_out + o] = activate(z, attrs->activation);
+            call->out[0][r * n_out + o] = activate(z, activation);
         }
 }
 
 static const bdpo_op_case cases[] = {
     {.name = "tokens",
      .in = {BDPO_IN(2, 16, 32), BDPO_IN(48, 32), BDPO_IN(48)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION}},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION}},
     {.name = "feature map, no bias",
      .in = {BDPO_IN(2, 3, 4, 64), BDPO_IN(16, 64)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION}},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION}},
     {.name = "odd sizes",
      .in = {BDPO_IN(37, 19), BDPO_IN(29, 19), BDPO_IN(29)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION}},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION}},
     {.name = "more than a block of rows",
      .in = {BDPO_IN(261, 9), BDPO_IN(33, 9), BDPO_IN(33)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION}},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION}},
     {.name = "one row",
      .in = {BDPO_IN(65), BDPO_IN(7, 65), BDPO_IN(7)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION}},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION}},
     {.name = "one element",
      .in = {BDPO_IN(1), BDPO_IN(1, 1), BDPO_IN(1)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION}},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION}},
     {.name = "silu",
      .in = {BDPO_IN(13, 24), BDPO_IN(40, 24), BDPO_IN(40)},
-     .attrs = &(linear_attrs){BDPO_SILU}},
+     .attrs = &(bdpo_activation){BDPO_SILU}},
     {.name = "gelu",
      .in = {BDPO_IN(13, 24), BDPO_IN(41, 24), BDPO_IN(41)},
-     .attrs = &(linear_attrs){BDPO_GELU}},
+     .attrs = &(bdpo_activation){BDPO_GELU}},
     {.name = "quick gelu, no bias",
      .in = {BDPO_IN(5, 24), BDPO_IN(16, 24)},
-     .attrs = &(linear_attrs){BDPO_QUICK_GELU}},
+     .attrs = &(bdpo_activation){BDPO_QUICK_GELU}},
     {.name = "weight as [in, out]",
      .in = {BDPO_IN(4, 8), BDPO_IN(8, 16)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION},
      .refused = true},
     {.name = "weight of one axis",
      .in = {BDPO_IN(4, 8), BDPO_IN(8)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION},
      .refused = true},
     {.name = "bias of the input's size",
      .in = {BDPO_IN(4, 8), BDPO_IN(16, 8), BDPO_IN(8)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION},
      .refused = true},
     {.name = "no weight",
      .in = {BDPO_IN(4, 8)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION},
      .refused = true},
     {.name = "integers",
      .in = {BDPO_IN_FILL(BDPO_FILL_INDEX, 9, 4, 8), BDPO_IN(16, 8)},
-     .attrs = &(linear_attrs){BDPO_NO_ACTIVATION},
+     .attrs = &(bdpo_activation){BDPO_NO_ACTIVATION},
      .refused = true},
 };
 
 const bdpo_op bdpo_op_linear = {
     .name = "linear",
     .n_inputs = 3,
-    .attrs_size = sizeof(linear_attrs),
+    .attrs_size = sizeof(bdpo_activation),
     .shape = shape,
     .grad = grad,
     .cpu = cpu,
@@ -228,9 +225,9 @@ bdpo_node *bdpo_linear(bdpo_graph *g, bdpo_node *x, bdpo_node *w, bdpo_node *b,
 {
     bool needs_grad = (x != NULL && x->needs_grad) || (w != NULL && w->needs_grad) ||
                       (b != NULL && b->needs_grad);
-    linear_attrs attrs = {needs_grad ? BDPO_NO_ACTIVATION : activation};
-    bdpo_node *y = bdpo_node_new(g, &bdpo_op_linear, &attrs, (bdpo_node *[]){x, w, b}, 3);
-    if (attrs.activation == activation) return y;
+    bdpo_activation fuse = needs_grad ? BDPO_NO_ACTIVATION : activation;
+    bdpo_node *y = bdpo_node_new(g, &bdpo_op_linear, &fuse, (bdpo_node *[]){x, w, b}, 3);
+    if (fuse == activation) return y;
     switch (activation) {
     case BDPO_SILU:
         return bdpo_silu(g, y);
