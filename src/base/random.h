@@ -35,22 +35,8 @@ typedef enum bdpo_random_purpose {
     BDPO_RANDOM_WORLD = 12,       // the built-in world
 } bdpo_random_purpose;
 
-typedef struct bdpo_random_key {
-    uint64_t seed;
-    uint64_t sample; // below 2^56
-    uint32_t step;
-    uint32_t purpose; // below 256
-} bdpo_random_key;
-
-#define BDPO_RANDOM_MAX_COUNT ((int64_t)1 << 34) // elements of one key's sequence
-
-// The four words of a block.
-static inline BDPO_HD bdpo_random_block bdpo_random_words(bdpo_random_key key, uint32_t block)
-{
-    bdpo_random_block counter = {
-        {block, key.step, (uint32_t)key.sample, (uint32_t)(key.sample >> 32) << 8 | key.purpose}};
-    return bdpo_philox(counter, (uint32_t)key.seed, (uint32_t)(key.seed >> 32));
-}
+// Elements of one key's sequence.
+#define BDPO_RANDOM_MAX_COUNT ((int64_t)1 << 34)
 
 // Elements first to first + count of the key's sequence, one by one on the calling thread:
 // uniform in (0, 1]; standard normal. kernels/random_fill.h is the same, fast.

@@ -72,6 +72,22 @@ static inline BDPO_HD bdpo_random_block bdpo_philox(bdpo_random_block counter, u
     return out;
 }
 
+// Which sequence; how it packs is told in base/random.h.
+typedef struct bdpo_random_key {
+    uint64_t seed;
+    uint64_t sample; // below 2^56
+    uint32_t step;
+    uint32_t purpose; // below 256
+} bdpo_random_key;
+
+// The four words of a block.
+static inline BDPO_HD bdpo_random_block bdpo_random_words(bdpo_random_key key, uint32_t block)
+{
+    bdpo_random_block counter = {
+        {block, key.step, (uint32_t)key.sample, (uint32_t)(key.sample >> 32) << 8 | key.purpose}};
+    return bdpo_philox(counter, (uint32_t)key.seed, (uint32_t)(key.seed >> 32));
+}
+
 // (word + 1/2) / 2^32, rounded once: in (0, 1], at least 2^-33, symmetric about 1/2 up to rounding.
 static inline BDPO_HD float bdpo_random_unit(uint32_t word)
 {
