@@ -18,8 +18,8 @@ BDPO_MUST_CHECK bdpo_status bdpo_fail(bdpo_status status, const char *format, ..
     } while (0)
 
 // A mistake in our own code: prints where and aborts.
-_Noreturn void bdpo_bug(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void bdpo_bug(const char *file, int line, const char *format, ...)
+    __attribute__((noreturn, format(printf, 3, 4))); // no _Noreturn: CUDA reads this as C++
 #define BDPO_BUG(...) bdpo_bug(__FILE__, __LINE__, __VA_ARGS__)
 #define BDPO_ASSERT(condition)                                                                     \
     ((condition) ? (void)0 : BDPO_BUG("assertion failed: %s", #condition))
