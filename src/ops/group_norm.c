@@ -159,7 +159,7 @@ static const bdpo_op_case cases[] = {
      .attrs = &(bdpo_group_norm_options){.groups = 2, .eps = 1e-2f}},
     {.name = "one element",
      .in = {BDPO_IN(1, 1), BDPO_IN(1), BDPO_IN(1)},
-     .attrs = &(bdpo_group_norm_options){.groups = 1, .eps = 1e-2f}},
+     .attrs = &(bdpo_group_norm_options){.groups = 1, .eps = 1.0f}},
     {.name = "groups do not divide the channels",
      .in = {BDPO_IN(2, 3, 3, 10), BDPO_IN(10), BDPO_IN(10)},
      .attrs = &(bdpo_group_norm_options){.groups = 4, .eps = 1e-5f},
