@@ -131,10 +131,14 @@ struct bdpo_op {
     bdpo_precision precision;
     unsigned compute_outputs; // BDPO_COMPUTE: bit k: out[k] too is in the compute dtype
     unsigned strided_inputs;  // bit i: input i may be a view with a row stride
+    unsigned strided_outputs; // bit k: out[k] may be written with a row stride
     unsigned inplace_inputs;  // bit i: out[0] may take the storage of input i
     unsigned mutates;         // bit i: input i is a leaf of the store that the kernel changes
-    bool is_view;             // no kernel: outputs lie in input 0, where the shape rule says
-    bool can_accumulate;      // the kernel honours call->accumulate
+    // For an operator that puts its inputs side by side: where input i begins in out[0], in
+    // elements. The planner may have the input computed there; the kernel then skips it.
+    int64_t (*part_offset)(const bdpo_node *node, int i);
+    bool is_view;        // no kernel: outputs lie in input 0, where the shape rule says
+    bool can_accumulate; // the kernel honours call->accumulate
 };
 
 // The gradient rule of an operator through which no gradient flows.

@@ -168,7 +168,8 @@ static char *address(const bdpo_plan *plan, const bdpo_node *node, int k)
     const bdpo_storage *storage = bdpo_storage_of(plan, node, k);
     switch (storage->region) {
     case BDPO_REGION_ARENA:
-        return (char *)plan->engine->arena + plan->intervals[storage->interval].offset;
+        return (char *)plan->engine->arena + plan->intervals[storage->interval].offset +
+               storage->offset;
     case BDPO_REGION_IO:
         return (char *)plan->io + storage->offset;
     case BDPO_REGION_STORE:

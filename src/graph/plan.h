@@ -8,7 +8,7 @@
 
 // Where the memory of a value is.
 typedef enum bdpo_region {
-    BDPO_REGION_ARENA, // shared; `interval` tells the offset
+    BDPO_REGION_ARENA, // shared; `offset` from the start of `interval`
     BDPO_REGION_IO,    // the plan's own inputs and outputs; `offset`
     BDPO_REGION_STORE, // `data`
 } bdpo_region;
@@ -20,11 +20,18 @@ typedef struct bdpo_storage {
     void *data;
 } bdpo_storage;
 
+// A value computed inside the output of a concat.
+typedef struct bdpo_part {
+    const bdpo_node *whole; // NULL: an ordinary value
+    int64_t offset;         // elements
+} bdpo_part;
+
 struct bdpo_plan {
     bdpo_engine *engine;
     bdpo_arena *arena; // host memory of everything below
     bdpo_node_list list;
     bdpo_storage *storage; // [node][BDPO_MAX_OUTPUTS], of nodes that are no views
+    bdpo_part *parts;      // [node][BDPO_MAX_OUTPUTS]
     int *workspace;        // [node]: interval, -1: none
     bdpo_interval *intervals;
     int n_intervals, interval_capacity;
@@ -37,6 +44,9 @@ struct bdpo_plan {
 
 // Fills the storage of every node: liveness, in-place reuse, gradients bound to their buckets.
 BDPO_MUST_CHECK bdpo_status bdpo_plan_storage(bdpo_plan *plan);
+
+// Decides which inputs of concats are computed in place. last_use: [node][BDPO_MAX_OUTPUTS].
+BDPO_MUST_CHECK bdpo_status bdpo_plan_parts(bdpo_plan *plan, const int *last_use);
 
 static inline bdpo_storage *bdpo_storage_of(const bdpo_plan *plan, const bdpo_node *node, int k)
 {

@@ -97,7 +97,8 @@ static int inplace_input(const bdpo_plan *plan, const bdpo_node *node)
         const bdpo_value *in = &node->in[i]->out[0], *whole = &place.node->out[place.output];
         const bdpo_storage *storage = bdpo_storage_of(plan, place.node, place.output);
         bool dense = in->row_stride == bdpo_shape_cols(&in->shape);
-        if (storage->region != BDPO_REGION_ARENA || !dense || place.offset != 0 ||
+        bool part = plan->parts[place.node->id * BDPO_MAX_OUTPUTS + place.output].whole != NULL;
+        if (storage->region != BDPO_REGION_ARENA || !dense || part || place.offset != 0 ||
             value_bytes(in) != value_bytes(whole) || value_bytes(in) != value_bytes(&node->out[0]))
             continue;
         if (plan->intervals[storage->interval].last > node->id) continue;
@@ -114,11 +115,41 @@ static int inplace_input(const bdpo_plan *plan, const bdpo_node *node)
     return -1;
 }
 
+static void extend(bdpo_interval *interval, int last)
+{
+    interval->last = last > interval->last ? last : interval->last;
+}
+
+// The whole begins to live with its first part.
+static bdpo_status place_part(bdpo_plan *plan, const bdpo_node *node, int k, const bdpo_part *part,
+                              const int *last_use)
+{
+    bdpo_storage *whole = bdpo_storage_of(plan, part->whole, 0);
+    const bdpo_value *value = &part->whole->out[0];
+    if (whole->interval < 0) {
+        TRY(add_interval(plan, value_bytes(value), node->id, &whole->interval));
+        int last = last_use[part->whole->id * BDPO_MAX_OUTPUTS];
+        extend(&plan->intervals[whole->interval], last > part->whole->id ? last : part->whole->id);
+    }
+    extend(&plan->intervals[whole->interval], last_use[node->id * BDPO_MAX_OUTPUTS + k]);
+    *bdpo_storage_of(plan, node, k) =
+        (bdpo_storage){.region = BDPO_REGION_ARENA,
+                       .interval = whole->interval,
+                       .offset = (size_t)part->offset * bdpo_dtype_size(value->dtype)};
+    return BDPO_OK;
+}
+
 static bdpo_status place_outputs(bdpo_plan *plan, const bdpo_node *node, const int *last_use)
 {
     for (int k = 0; k < node->n_out; k++) {
         bdpo_storage *storage = bdpo_storage_of(plan, node, k);
         if (k == 0 && node->accumulate) continue;
+        const bdpo_part *part = &plan->parts[node->id * BDPO_MAX_OUTPUTS + k];
+        if (part->whole) {
+            TRY(place_part(plan, node, k, part, last_use));
+            continue;
+        }
+        if (storage->region == BDPO_REGION_ARENA && storage->interval >= 0) continue; // begun
         if (k == 0 && is_output(plan, node)) {
             *storage = (bdpo_storage){.region = BDPO_REGION_IO,
                                       .offset = take_io(plan, value_bytes(&node->out[0]))};
@@ -134,8 +165,7 @@ static bdpo_status place_outputs(bdpo_plan *plan, const bdpo_node *node, const i
             storage->region = BDPO_REGION_ARENA;
             TRY(add_interval(plan, value_bytes(&node->out[k]), node->id, &storage->interval));
         }
-        bdpo_interval *interval = &plan->intervals[storage->interval];
-        interval->last = last > interval->last ? last : interval->last;
+        extend(&plan->intervals[storage->interval], last);
     }
     return BDPO_OK;
 }
@@ -173,12 +203,15 @@ bdpo_status bdpo_plan_storage(bdpo_plan *plan)
     int *readers = count_readers(plan);
     if (!plan->storage || !plan->workspace || !readers)
         return bdpo_fail(BDPO_NO_MEMORY, "no memory to plan %d nodes", plan->list.count);
+    for (size_t i = 0; i < n * BDPO_MAX_OUTPUTS; i++)
+        plan->storage[i] = (bdpo_storage){.region = BDPO_REGION_ARENA, .interval = -1};
     for (int i = 0; i < plan->list.count; i++)
         if (bdpo_is_leaf(plan->list.at[i]))
             place_leaf(plan, plan->list.at[i], plan->list.at[i]->graph->store);
     bind_gradients(plan, readers);
     int *last_use = find_last_uses(plan);
     if (!last_use) return bdpo_fail(BDPO_NO_MEMORY, "no memory to plan the nodes");
+    TRY(bdpo_plan_parts(plan, last_use));
     for (int i = 0; i < plan->list.count; i++) {
         const bdpo_node *node = plan->list.at[i];
         if (!bdpo_node_computes(node)) continue;
