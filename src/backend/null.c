@@ -1,5 +1,6 @@
 // The null backend: plans, reports, and computes nothing. Its memory is address space without
 // pages behind it, so that SDXL can be planned on a small machine.
+#define _DEFAULT_SOURCE // MAP_ANONYMOUS
 #include <sys/mman.h>
 
 #include "base/memory.h"
