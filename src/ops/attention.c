@@ -241,6 +241,7 @@ const bdpo_op bdpo_op_attention = {
     .flops = flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 7,
+    .strided_outputs = 1,
 };
 
 bdpo_node *bdpo_attention(bdpo_graph *g, bdpo_node *q, bdpo_node *k, bdpo_node *v,
@@ -300,4 +301,5 @@ const bdpo_op bdpo_op_attention_backward = {
     .precision = BDPO_COMPUTE,
     .compute_outputs = 6, // dk and dv are values like dq
     .strided_inputs = 31,
+    .strided_outputs = 7,
 };

@@ -73,6 +73,7 @@ const bdpo_op bdpo_op_broadcast_rows = {
     .cases = cases,
     .n_cases = BDPO_COUNTOF(cases),
     .precision = BDPO_COMPUTE,
+    .strided_outputs = 1,
 };
 
 bdpo_node *bdpo_broadcast_rows(bdpo_graph *g, bdpo_node *x, bdpo_shape shape_of_y)

@@ -71,6 +71,7 @@ const bdpo_op bdpo_op_clamp = {
     .n_cases = BDPO_COUNTOF(cases),
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
     .inplace_inputs = 1,
 };
 
@@ -84,6 +85,7 @@ const bdpo_op bdpo_op_clamp_backward = {
     .tested_by = &bdpo_op_clamp,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 3,
+    .strided_outputs = 1,
     .inplace_inputs = 3,
     .can_accumulate = true,
 };

@@ -289,6 +289,7 @@ const bdpo_op bdpo_op_conv2d = {
     .flops = flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
 };
 
 bdpo_node *bdpo_conv2d(bdpo_graph *g, bdpo_node *x, bdpo_node *w, bdpo_node *b,
@@ -354,6 +355,7 @@ const bdpo_op bdpo_op_conv2d_input_grad = {
     .flops = input_grad_flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
 };
 
 static void weight_grad_cpu(const bdpo_op_call *call)

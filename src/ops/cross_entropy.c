@@ -125,5 +125,6 @@ const bdpo_op bdpo_op_cross_entropy_backward = {
     .flops = backward_flops,
     .precision = BDPO_ISLAND,
     .strided_inputs = 2,
+    .strided_outputs = 1,
     .can_accumulate = true,
 };

@@ -72,6 +72,7 @@ const bdpo_op bdpo_op_geglu = {
     .flops = flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
 };
 
 bdpo_node *bdpo_geglu(bdpo_graph *g, bdpo_node *x)
@@ -116,5 +117,6 @@ const bdpo_op bdpo_op_geglu_backward = {
     .flops = backward_flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 3,
+    .strided_outputs = 1,
     .inplace_inputs = 2,
 };

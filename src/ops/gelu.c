@@ -43,6 +43,7 @@ const bdpo_op bdpo_op_gelu = {
     .n_cases = BDPO_N_UNARY_CASES,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
     .inplace_inputs = 1,
 };
 
@@ -55,6 +56,7 @@ const bdpo_op bdpo_op_gelu_backward = {
     .tested_by = &bdpo_op_gelu,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 3,
+    .strided_outputs = 1,
     .inplace_inputs = 3,
     .can_accumulate = true,
 };

@@ -86,6 +86,7 @@ const bdpo_op bdpo_op_l2_normalize = {
     .flops = flops,
     .precision = BDPO_ISLAND,
     .strided_inputs = 1,
+    .strided_outputs = 1,
 };
 
 bdpo_node *bdpo_l2_normalize(bdpo_graph *g, bdpo_node *x, float eps)
@@ -127,5 +128,6 @@ const bdpo_op bdpo_op_l2_normalize_backward = {
     .flops = backward_flops,
     .precision = BDPO_ISLAND,
     .strided_inputs = 3,
+    .strided_outputs = 1,
     .can_accumulate = true,
 };

@@ -144,6 +144,7 @@ const bdpo_op bdpo_op_layer_norm = {
     .flops = flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
     .inplace_inputs = 1,
 };
 
@@ -203,6 +204,7 @@ const bdpo_op bdpo_op_layer_norm_backward = {
     .flops = backward_flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 3,
+    .strided_outputs = 1,
     .inplace_inputs = 1,
     .can_accumulate = true,
 };

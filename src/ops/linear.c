@@ -218,6 +218,7 @@ const bdpo_op bdpo_op_linear = {
     .flops = flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
 };
 
 bdpo_node *bdpo_linear(bdpo_graph *g, bdpo_node *x, bdpo_node *w, bdpo_node *b,
@@ -289,6 +290,7 @@ const bdpo_op bdpo_op_linear_input_grad = {
     .flops = flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
 };
 
 // ---- gradient to the weight ----------------------------------------------------------------

@@ -170,6 +170,7 @@ const bdpo_op bdpo_op_matmul = {
     .flops = flops,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 3,
+    .strided_outputs = 1,
     .can_accumulate = true,
 };
 

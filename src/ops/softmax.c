@@ -66,6 +66,7 @@ const bdpo_op bdpo_op_softmax = {
     .flops = flops,
     .precision = BDPO_ISLAND,
     .strided_inputs = 1,
+    .strided_outputs = 1,
     .inplace_inputs = 1,
 };
 
@@ -104,6 +105,7 @@ const bdpo_op bdpo_op_softmax_backward = {
     .flops = backward_flops,
     .precision = BDPO_ISLAND,
     .strided_inputs = 3,
+    .strided_outputs = 1,
     .inplace_inputs = 1,
     .can_accumulate = true,
 };

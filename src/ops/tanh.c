@@ -42,6 +42,7 @@ const bdpo_op bdpo_op_tanh = {
     .n_cases = BDPO_N_UNARY_CASES,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 1,
+    .strided_outputs = 1,
     .inplace_inputs = 1,
 };
 
@@ -54,6 +55,7 @@ const bdpo_op bdpo_op_tanh_backward = {
     .tested_by = &bdpo_op_tanh,
     .precision = BDPO_COMPUTE,
     .strided_inputs = 3,
+    .strided_outputs = 1,
     .inplace_inputs = 3,
     .can_accumulate = true,
 };
