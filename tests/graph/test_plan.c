@@ -521,3 +521,87 @@ BDPO_TEST(no_allocation_failure_is_missed)
     bdpo_store_free(store);
     bdpo_engine_free(engine);
 }
+
+// ---- concat without copies ---------------------------------------------------------------------
+
+static bdpo_node *named_input(bdpo_graph *g, const char *name, int64_t channels)
+{
+    return bdpo_input(g, name, BDPO_F32, BDPO_SHAPE(ROWS, channels));
+}
+
+// Finds the only concat of a plan and counts the inputs that lie in its output.
+static int count_parts(const bdpo_plan *plan)
+{
+    int n_parts = 0;
+    for (int s = 0; s < plan->program.n_steps; s++) {
+        const bdpo_op_call *call = &plan->program.steps[s].call;
+        if (strcmp(call->op->name, "concat") != 0) continue;
+        const char *begin = call->out[0].data;
+        for (int i = 0; i < call->n_in; i++) {
+            const char *at = call->in[i].data;
+            n_parts += at >= begin && at < begin + bdpo_shape_count(&call->out[0].shape) * 4;
+        }
+    }
+    return n_parts;
+}
+
+// tanh(a), then silu(b), then concat: the last one made is computed in its place.
+BDPO_TEST(the_last_part_of_a_concat_is_not_copied)
+{
+    enum { A = 7, B = 5 };
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float a[ROWS * A], b[ROWS * B], y[ROWS * (A + B)];
+    for (int i = 0; i < ROWS * A; i++) a[i] = (float)i / 20;
+    for (int i = 0; i < ROWS * B; i++) b[i] = (float)i / 10 - 1;
+    CHECK_OK(bdpo_graph_new(&g, NULL));
+    bdpo_node *parts[2] = {bdpo_tanh(g, named_input(g, "a", A)),
+                           bdpo_silu(g, named_input(g, "b", B))};
+    bdpo_output(g, "y", bdpo_exp(g, bdpo_concat_channels(g, parts, 2)));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){.poison = true}));
+    CHECK_OK(bdpo_plan_write(plan, "a", a, sizeof a));
+    CHECK_OK(bdpo_plan_write(plan, "b", b, sizeof b));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_INT(count_parts(plan), 1);
+    CHECK_OK(bdpo_plan_read(plan, "y", y, sizeof y));
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < A + B; c++) {
+            double x = c < A ? tanh((double)a[r * A + c]) : (double)b[r * B + c - A];
+            double expected = exp(c < A ? x : x / (1 + exp(-x)));
+            CHECK_NEAR(y[r * (A + B) + c], expected, 2e-6);
+        }
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_engine_free(engine);
+}
+
+// A skip connection that the backward pass reads again is kept once: both parts are in place.
+BDPO_TEST(kept_parts_of_a_concat_are_not_copied)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float x[COUNT], dw[2][WIDTH * WIDTH];
+    for (int i = 0; i < COUNT; i++) x[i] = (float)(i % 13) / 6 - 1;
+    for (int poison = 0; poison < 2; poison++) {
+        CHECK_OK(bdpo_graph_new(&g, store));
+        bdpo_node *skip = linear(g, input(g)), *h = linear(g, bdpo_tanh(g, skip));
+        bdpo_node *parts[2] = {h, skip}, *w = bdpo_param(g, "w"), *d;
+        bdpo_node *joined = bdpo_silu(g, bdpo_concat_channels(g, parts, 2));
+        bdpo_node *dy = bdpo_fill(g, BDPO_SHAPE(ROWS, 2 * WIDTH), 0.5f);
+        bdpo_gradients(g, joined, dy, &w, 1, &d);
+        bdpo_output(g, "dw", d);
+        CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){.poison = poison}));
+        CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+        CHECK_OK(bdpo_plan_run(plan));
+        CHECK_OK(bdpo_plan_read(plan, "dw", dw[poison], sizeof dw[poison]));
+        CHECK_INT(count_parts(plan), 2);
+        bdpo_plan_free(plan);
+        bdpo_graph_free(g);
+    }
+    CHECK_BYTES(dw[1], dw[0], sizeof dw[0]);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
