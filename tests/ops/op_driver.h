@@ -6,7 +6,8 @@
 //                central differences of the double reference: signed, finite, relative L2; element
 //                by element for small inputs, along random directions for large ones
 //   variants     both again with each instruction set, with 1, 2 and 3 threads, with strided
-//                inputs, in place, accumulating into non-zero; see op_eval.h for the guards
+//                inputs and outputs, in place, accumulating into non-zero, with the parts of a
+//                concat in their place; see op_eval.h for the guards
 //   determinism  the same bits from two runs, and from in-place runs
 //   one by one   the gradient toward each input alone
 //   engine       the same graph planned and run by the CPU backend, in three orders of execution,

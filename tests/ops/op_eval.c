@@ -131,6 +131,7 @@ typedef struct kernel_run {
     bdpo_op_call call;
     buffer in[BDPO_MAX_INPUTS], out[BDPO_MAX_OUTPUTS], workspace;
     unsigned char *before[BDPO_MAX_INPUTS]; // the bytes of in[i] before the call
+    unsigned char *gaps[BDPO_MAX_OUTPUTS];  // the bytes of out[k] before the call, if strided
     int inplace;                            // -1: none
     bdpo_tensor base;                       // what out[0] starts from when accumulating
 } kernel_run;
@@ -169,6 +170,48 @@ static void marshal_input(kernel_run *k, int i)
     memcpy(k->before[i], k->in[i].data, k->in[i].bytes);
 }
 
+static void marshal_output(kernel_run *k, int o)
+{
+    op_eval *e = k->e;
+    const bdpo_value *v = &k->node->out[o];
+    bool spread = e->variant.strided_out & k->node->op->strided_outputs & 1u << o;
+    int64_t stride = v->row_stride + (spread ? GAP : 0);
+    e->applied = e->applied || spread;
+    k->call.out[o] =
+        tensor_new(e->arena, &k->out[o], v->dtype, v->shape, stride, spread ? LEAD : 0);
+    k->gaps[o] = spread ? op_eval_alloc(e->arena, k->out[o].bytes, 1) : NULL;
+    if (spread) memcpy(k->gaps[o], k->out[o].data, k->out[o].bytes);
+}
+
+// What lies around the rows of a strided output must be as it was.
+static bool gaps_intact(const kernel_run *k, int o)
+{
+    if (!k->gaps[o]) return true;
+    const bdpo_tensor *out = &k->call.out[o];
+    size_t size = bdpo_dtype_size(out->dtype);
+    size_t row = (size_t)bdpo_shape_cols(&out->shape) * size;
+    size_t begin = (size_t)((unsigned char *)out->data - k->out[o].data), at = 0;
+    for (int64_t r = 0; r < bdpo_shape_rows(&out->shape); r++) {
+        size_t start = begin + (size_t)(r * out->row_stride) * size;
+        if (memcmp(k->gaps[o] + at, k->out[o].data + at, start - at) != 0) return false;
+        at = start + row;
+    }
+    return memcmp(k->gaps[o] + at, k->out[o].data + at, k->out[o].bytes - at) == 0;
+}
+
+// As the planner does where the input was computed in its place.
+static void place_part(kernel_run *k, int i)
+{
+    bdpo_tensor *in = &k->call.in[i], *out = &k->call.out[0];
+    bdpo_tensor part = *in;
+    size_t offset = (size_t)k->node->op->part_offset(k->node, i) * bdpo_dtype_size(out->dtype);
+    part.data = (char *)out->data + offset;
+    part.row_stride = out->row_stride;
+    copy_elements(&part, in);
+    *in = part;
+    k->e->applied = true;
+}
+
 static void marshal(kernel_run *k)
 {
     const bdpo_node *node = k->node;
@@ -183,12 +226,13 @@ static void marshal(kernel_run *k)
     k->inplace = -1;
     for (int i = 0; i < node->n_in && k->inplace < 0; i++)
         if (may_be_inplace(k, i)) k->inplace = i;
-    for (int o = 0; o < node->n_out; o++) {
-        const bdpo_value *v = &node->out[o];
-        call->out[o] = tensor_new(k->e->arena, &k->out[o], v->dtype, v->shape, v->row_stride, 0);
-    }
-    if (k->inplace >= 0) {
+    for (int o = 0; o < node->n_out; o++) marshal_output(k, o);
+    for (int i = 0; k->e->variant.parts && node->op->part_offset && i < node->n_in; i++)
+        place_part(k, i);
+    if (k->inplace >= 0) { // dense, like the input
         call->out[0].data = call->in[k->inplace].data;
+        call->out[0].row_stride = call->in[k->inplace].row_stride;
+        k->gaps[0] = NULL;
         k->e->applied = true;
     }
 }
@@ -216,7 +260,7 @@ static bool check_after(const kernel_run *k)
 {
     const bdpo_node *node = k->node;
     for (int o = 0; o < node->n_out; o++)
-        if (!buffer_intact(&k->out[o]))
+        if (!buffer_intact(&k->out[o]) || !gaps_intact(k, o))
             return complain(k->e, node, "wrote outside the memory of output", o);
     if (!buffer_intact(&k->workspace))
         return complain(k->e, node, "wrote outside its workspace, which in bytes has",

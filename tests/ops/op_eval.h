@@ -13,9 +13,11 @@ typedef struct op_variant {
     const char *name;
     bdpo_isa isa;
     int n_threads;
-    unsigned strided; // these inputs are views into wider buffers whose other columns are NaN
-    unsigned inplace; // out[0] takes the storage of the first of these inputs that permits it
-    bool accumulate;  // out[0] starts at known values, which are taken off afterwards
+    unsigned strided;     // these inputs are views into wider buffers whose other columns are NaN
+    unsigned strided_out; // these outputs too are views into wider buffers
+    unsigned inplace;     // out[0] takes the storage of the first of these inputs that permits it
+    bool parts;           // inputs of an operator with part_offset already lie in its output
+    bool accumulate;      // out[0] starts at known values, which are taken off afterwards
 } op_variant;
 
 typedef struct op_eval {
