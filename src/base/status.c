@@ -23,6 +23,7 @@ const char *bdpo_message(void)
     return last_message;
 }
 
+#undef bdpo_fail // status.h
 bdpo_status bdpo_fail(bdpo_status status, const char *format, ...)
 {
     char text[sizeof last_message]; // the arguments may quote the previous message
