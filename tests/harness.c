@@ -221,9 +221,7 @@ _Noreturn static void run_child(const test *t, int pipe_end, const options *o)
     char message[1 + sizeof reason];
     if (o->timeout_s) alarm(o->timeout_s);
     outcome how = run_here(t);
-    message[0] = (char)how;
-    memcpy(message + 1, reason, strlen(reason));
-    size_t length = 1 + strlen(reason);
+    size_t length = (size_t)snprintf(message, sizeof message, "%c%s", '0' + (int)how, reason);
     if (write(pipe_end, message, length) != (ssize_t)length) _exit(SURVIVED);
     close(pipe_end);
     fflush(NULL);
@@ -234,7 +232,7 @@ _Noreturn static void run_child(const test *t, int pipe_end, const options *o)
 // What a child said and how it ended: passed is who said so and then ended well.
 static outcome child_outcome(const char *message, size_t length, int status, const options *o)
 {
-    outcome how = length > 0 ? (outcome)message[0] : FAILED;
+    outcome how = length > 0 ? (outcome)(message[0] - '0') : FAILED;
     int n = snprintf(reason, sizeof reason, "%.*s", (int)(length > 0 ? length - 1 : 0),
                      length > 0 ? message + 1 : "");
     size_t room = sizeof reason - (size_t)n;
@@ -392,9 +390,8 @@ static bool parse(options *o, int argc, char **argv)
             o->list = true;
         else if (strcmp(argv[i], "-v") == 0)
             o->verbose = true;
-        else if (strcmp(argv[i], "--tier") == 0 && parse_tier(&o->tier, next))
-            i++;
-        else if (strcmp(argv[i], "--timeout") == 0 && next && (timeout = atoi(next)) >= 0)
+        else if ((strcmp(argv[i], "--tier") == 0 && parse_tier(&o->tier, next)) ||
+                 (strcmp(argv[i], "--timeout") == 0 && next && (timeout = atoi(next)) >= 0))
             i++;
         else
             return false;
