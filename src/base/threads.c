@@ -246,10 +246,16 @@ bdpo_status bdpo_threads_wait_passively(char *const argv[])
     // Set by the user, or by this function before the restart: either way it is decided.
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME"))
         return BDPO_OK;
+    // By its name: the link itself leads to the wrong program under valgrind and its like.
+    char program[PATH_BYTES];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program);
+    if (length < 0 || length == (ssize_t)sizeof program)
+        return bdpo_fail(BDPO_UNSUPPORTED, "cannot restart: /proc/self/exe is not readable");
+    program[length] = '\0';
     if (setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
         return bdpo_fail(BDPO_NO_MEMORY, "no memory to set OMP_WAIT_POLICY");
     fflush(NULL); // what is buffered would be lost
-    execv("/proc/self/exe", argv);
+    execv(program, argv);
     int error = errno;
     unsetenv("OMP_WAIT_POLICY");
     return bdpo_fail(BDPO_UNSUPPORTED,
