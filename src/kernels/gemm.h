@@ -60,12 +60,6 @@ void bdpo_gemm_batch(const bdpo_gemm_batch_args *args, void *workspace, int n_th
 size_t bdpo_gemm_batch_workspace(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b,
                                  int64_t n_products, int n_threads);
 
-// out[cols] = sum over rows of x[rows, cols], or out += it: the gradient of a bias. The order of
-// summation is fixed by `rows` alone.
-void bdpo_column_sums(float *out, const float *x, int64_t rows, int64_t cols, int64_t ld,
-                      bool accumulate, void *workspace, int n_threads);
-size_t bdpo_column_sums_workspace(int64_t rows, int64_t cols, int n_threads);
-
 // For tests and benchmarks: the code that runs from now on. UNSUPPORTED when this build lacks it.
 typedef enum bdpo_gemm_backend {
     BDPO_GEMM_BY_RULE,
