@@ -141,7 +141,7 @@ bdpo_status bdpo_engine_plan(bdpo_plan **out, bdpo_engine *engine, bdpo_store *s
         return bdpo_fail(BDPO_BAD_ARGUMENT, "graph name \"%s\" is longer than %zu characters",
                          key->graph, sizeof cached->name - 1);
     }
-    strcpy(cached->name, key->graph);
+    memcpy(cached->name, key->graph, strlen(key->graph) + 1);
     cached->store = store;
     cached->key = *key;
     cached->key.graph = cached->name;

@@ -88,7 +88,7 @@ static bdpo_node *current(const backward *b, bdpo_node *node)
 
 static bdpo_node *emit_again(backward *b, const bdpo_node *node)
 {
-    bdpo_node *in[BDPO_MAX_INPUTS];
+    bdpo_node *in[BDPO_MAX_INPUTS] = {0};
     for (int i = 0; i < node->n_in; i++) in[i] = current(b, node->in[i]);
     if (node->op == &bdpo_op_project) return bdpo_node_output(in[0], *(const int *)node->attrs);
     if (node->op->mutates) BDPO_BUG("%s changes the store inside a segment", node->op->name);

@@ -106,6 +106,7 @@ static bdpo_status convert(lowering *l, bdpo_node **in, bdpo_dtype dtype)
     const bdpo_state_attrs *at = node->op == &bdpo_op_state ? node->attrs : NULL;
     bool shadowed = at && dtype == BDPO_BF16 && at->kind == BDPO_PARAM && at->param >= 0 &&
                     node->out[0].dtype == BDPO_F32;
+    BDPO_ASSERT(l->cast != NULL); // the node itself has been appended
     bdpo_node **known = &l->cast[node->id * N_CASTS + (int)dtype];
     if (*known) {
         *in = *known;
@@ -255,7 +256,7 @@ static bdpo_status copy_outputs(lowering *l)
 static bool touches_kind(const bdpo_node *node, const bdpo_node *writer)
 {
     for (int i = 0; i < writer->n_in; i++) {
-        if (!(writer->op->mutates & 1u << i)) continue;
+        if (!(writer->op->mutates & 1u << i) || !writer->in[i]) continue;
         bdpo_kind kind = ((const bdpo_state_attrs *)writer->in[i]->attrs)->kind;
         for (int k = 0; k < node->n_in; k++) {
             if (!node->in[k]) continue;
@@ -292,6 +293,7 @@ static bdpo_status shuffle(lowering *l, uint64_t seed)
                 free = done[j] || !must_follow(l->list->at[i], l->list->at[j]);
             if (free) ready[n_ready++] = i;
         }
+        BDPO_ASSERT(n_ready > 0); // the order of creation is one that is allowed
         seed = seed * 6364136223846793005u + 1442695040888963407u; // Knuth's MMIX generator
         int chosen = ready[(seed >> 33) % (uint64_t)n_ready];
         done[chosen] = true;

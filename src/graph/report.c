@@ -3,9 +3,15 @@
 
 #include "graph/plan.h"
 
+// What a node is about: its output, or the tensor of the store that it changes.
+static const bdpo_value *subject(const bdpo_node *node)
+{
+    return node->n_out > 0 ? &node->out[0] : &node->in[0]->out[0];
+}
+
 static int64_t node_flops(const bdpo_node *node)
 {
-    return node->op->flops ? node->op->flops(node) : bdpo_shape_count(&node->out[0].shape);
+    return node->op->flops ? node->op->flops(node) : bdpo_shape_count(&subject(node)->shape);
 }
 
 static int64_t node_bytes(const bdpo_node *node)
@@ -50,10 +56,11 @@ void bdpo_plan_report(const bdpo_plan *plan, FILE *out)
             "bytes", "FLOPs", "live MiB");
     for (int s = 0; s < plan->program.n_steps; s++) {
         const bdpo_node *node = plan->list.at[plan->step_node[s]];
-        bdpo_dtype dtype = node->round_outputs & 1 ? BDPO_BF16 : node->out[0].dtype;
+        bdpo_dtype dtype = node->round_outputs & 1 ? BDPO_BF16 : subject(node)->dtype;
         fprintf(out, "%5d  %-28s %-5s %-24s %12" PRId64 " %12" PRId64 " %10.2f\n", s,
-                node->op->name, bdpo_dtype_name(dtype), bdpo_shape_print(&node->out[0].shape).text,
-                node_bytes(node), node_flops(node), (double)live_bytes(plan, node->id) * mib);
+                node->op->name, bdpo_dtype_name(dtype),
+                bdpo_shape_print(&subject(node)->shape).text, node_bytes(node), node_flops(node),
+                (double)live_bytes(plan, node->id) * mib);
     }
     bdpo_plan_cost cost = bdpo_plan_costs(plan);
     fprintf(out,

@@ -345,6 +345,7 @@ static bdpo_status assign_buckets(bdpo_store *store)
         if (!last || !fits(store, last, param)) {
             TRY(grow((void **)&store->buckets, store->n_buckets, &store->bucket_capacity,
                      sizeof *store->buckets));
+            BDPO_ASSERT(store->buckets != NULL);
             last = &store->buckets[store->n_buckets++];
             *last = (bucket){.dtype = param->dtype,
                              .trainable = param->trainable,
