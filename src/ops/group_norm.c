@@ -124,7 +124,7 @@ static void reference(const bdpo_reference_call *call)
     for (int64_t i = 0; i < s.n * s.hw * s.c; i++) {
         int64_t c = i % s.c, group = i / (s.hw * s.c) * s.groups + c / width;
         double z = (call->in[0][i] - stats[2 * group]) * stats[2 * group + 1];
-        if (gamma != NULL) z = gamma[c] * z + beta[c];
+        if (gamma != NULL && beta != NULL) z = gamma[c] * z + beta[c];
         call->out[0][i] = s.silu ? z / (1.0 + exp(-z)) : z;
     }
 }

@@ -241,7 +241,7 @@ static void marshal(kernel_run *k)
 static void give_workspace(kernel_run *k)
 {
     const bdpo_node *node = k->node;
-    int64_t stride[BDPO_MAX_INPUTS];
+    int64_t stride[BDPO_MAX_INPUTS] = {0};
     size_t bytes = 0;
     for (int i = 0; i < node->n_in; i++) {
         if (!node->in[i]) continue;
