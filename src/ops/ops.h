@@ -116,11 +116,179 @@ bdpo_node *bdpo_broadcast_rows(bdpo_graph *g, bdpo_node *x, bdpo_shape shape);
 
 // ---- arithmetic --------------------------------------------------------------------------------
 
+// y = a + b, a - b, a * b. b has a's shape or is repeated over it (views): [1]; [c] or
+// [1, .., 1, c] for every position; [n, c] or [n, 1, .., 1, c] for every position of a sample;
+// [n, 1, .., 1] for all of a sample; [1, .., c] for every sample; [.., 1] for every channel.
+bdpo_node *bdpo_add(bdpo_graph *g, bdpo_node *a, bdpo_node *b);
+bdpo_node *bdpo_sub(bdpo_graph *g, bdpo_node *a, bdpo_node *b);
+bdpo_node *bdpo_mul(bdpo_graph *g, bdpo_node *a, bdpo_node *b);
+
+// y = factor x, any shape (views).
+bdpo_node *bdpo_scale(bdpo_graph *g, bdpo_node *x, float factor);
+
+// y[i, ..] = s[i] x[i, ..]. x [n, ..] (views), s [n] -> y [n, ..].
+bdpo_node *bdpo_per_sample_scale(bdpo_graph *g, bdpo_node *x, bdpo_node *s);
+
+// y = x in another dtype, rounded to nearest even. f32, bf16 and f16 into one another, i32 and u8
+// into f32 (views). Models do not need it: the plan casts where its compute dtype asks for it.
+bdpo_node *bdpo_cast(bdpo_graph *g, bdpo_node *x, bdpo_dtype dtype);
+
 // ---- layout and sampling -----------------------------------------------------------------------
+
+// The x_i side by side on the last axis, or on the first; all other axes are equal. Up to 8
+// (views) -> y [.., sum of c_i] or [sum of n_i, ..].
+bdpo_node *bdpo_concat_channels(bdpo_graph *g, bdpo_node *const *x, int n);
+bdpo_node *bdpo_concat_batch(bdpo_graph *g, bdpo_node *const *x, int n);
+
+// Neighbouring parts of x (views), up to 6, from its beginning. Each part is itself a view:
+// nothing is copied.
+void bdpo_split_channels(bdpo_graph *g, bdpo_node *x, int n, const int64_t *counts,
+                         bdpo_node **parts);
+void bdpo_split_batch(bdpo_graph *g, bdpo_node *x, int n, const int64_t *counts, bdpo_node **parts);
+
+// One part, from `begin`. Where several are taken, the gradient of a split costs less.
+bdpo_node *bdpo_slice_channels(bdpo_graph *g, bdpo_node *x, int64_t begin, int64_t count);
+bdpo_node *bdpo_slice_batch(bdpo_graph *g, bdpo_node *x, int64_t begin, int64_t count);
+
+// x itself, or a copy without a row stride.
+bdpo_node *bdpo_dense(bdpo_graph *g, bdpo_node *x);
+
+// The same elements under another shape: a view. A view whose last axis changes is copied first.
+bdpo_node *bdpo_reshape(bdpo_graph *g, bdpo_node *x, bdpo_shape shape);
+
+// y.dim[i] = x.dim[order[i]], copied (views).
+bdpo_node *bdpo_transpose(bdpo_graph *g, bdpo_node *x, const int *order);
+
+// x [n, h, w, c] (views) -> y [n, 2 h, 2 w, c]: each pixel four times, or interpolated between the
+// centres of the pixels (PyTorch's align_corners = False).
+bdpo_node *bdpo_upsample_nearest2x(bdpo_graph *g, bdpo_node *x);
+bdpo_node *bdpo_upsample_bilinear2x(bdpo_graph *g, bdpo_node *x);
+
+// The means of blocks of k x k. x [n, h, w, c] (views) -> y [n, h / k, w / k, c], rounded down.
+bdpo_node *bdpo_avg_pool(bdpo_graph *g, bdpo_node *x, int k);
 
 // ---- reductions, embedding, random -------------------------------------------------------------
 
+// What a reduction of x [n, .., c] keeps apart, and the shape of its result.
+typedef enum bdpo_keep {
+    BDPO_KEEP_NONE,           // [1]: everything is summed
+    BDPO_KEEP_SAMPLE,         // [n]
+    BDPO_KEEP_SAMPLE_CHANNEL, // [n, c]: global average pooling
+    BDPO_KEEP_CHANNEL,        // [c]
+    BDPO_KEEP_ROW,            // [n, ..]: the last axis is summed
+    BDPO_KEEP_POSITION,       // [1, .., c]: samples are summed
+    BDPO_KEEP_ALL             // nothing is summed
+} bdpo_keep;
+
+// The sum, or the mean, of what is not kept apart (views).
+bdpo_node *bdpo_reduce_sum(bdpo_graph *g, bdpo_node *x, bdpo_keep keep);
+bdpo_node *bdpo_reduce_mean(bdpo_graph *g, bdpo_node *x, bdpo_keep keep);
+
+// loss[i] = the sum, or the mean, of (a - b)^2 over sample i. a, b [n, ..] -> loss [n].
+bdpo_node *bdpo_squared_errors(bdpo_graph *g, bdpo_node *a, bdpo_node *b, bool mean);
+
+// y[.., :] = table[ids[..], :]. table [v, c], ids i32 [..] -> y [.., c]. An id outside the table
+// gives zeros.
+bdpo_node *bdpo_embedding(bdpo_graph *g, bdpo_node *table, bdpo_node *ids);
+
+// y[i, :] = x[i, index[i], :]. x [n, t, c] (views), index i32 [n] -> y [n, c]. An index outside
+// the sequence gives zeros.
+bdpo_node *bdpo_gather_rows(bdpo_graph *g, bdpo_node *x, bdpo_node *index);
+
+typedef struct bdpo_timestep_options {
+    int dim;
+    bool cos_first;   // diffusers' flip_sin_to_cos; true in SD and SDXL
+    float shift;      // diffusers' downscale_freq_shift; 0 in SD and SDXL
+    float scale;      // of the timestep; 0 = 1
+    float max_period; // 0 = 10000
+} bdpo_timestep_options;
+
+// Sines and cosines of t times falling frequencies. t f32 [n] -> y [n, dim]. No gradient.
+bdpo_node *bdpo_timestep_embedding(bdpo_graph *g, bdpo_node *t,
+                                   const bdpo_timestep_options *options);
+
+// Everywhere the same number. No gradient.
+bdpo_node *bdpo_fill(bdpo_graph *g, bdpo_shape shape, float value);
+
+typedef struct bdpo_random_options {
+    uint32_t purpose;  // what the numbers are for, below 256: other purpose, other numbers
+    bdpo_shape sample; // of one sample, at most 3 axes
+} bdpo_random_options;
+
+// Standard normals, or uniforms in (0, 1], that depend on each sample's key and nothing else.
+// key i32 [n, 5] = seed low, seed high, sample low, sample high, step, as 32-bit words; of the
+// sample's number 56 bits count -> y [n, sample shape ..]. No gradient.
+bdpo_node *bdpo_normal(bdpo_graph *g, bdpo_node *key, const bdpo_random_options *options);
+bdpo_node *bdpo_uniform(bdpo_graph *g, bdpo_node *key, const bdpo_random_options *options);
+
 // ---- state -------------------------------------------------------------------------------------
+
+// These change the store in place and have no outputs: dst, param and what else they change come
+// from bdpo_state() or bdpo_bucket(). Numbers are f32 [1] inputs, so that a plan runs with new
+// ones each time.
+
+// dst = src; of one dtype, or of two float dtypes.
+bdpo_node *bdpo_copy(bdpo_graph *g, bdpo_node *dst, bdpo_node *src);
+// dst = dst + weight (src - dst): a moving average with decay 1 - weight.
+bdpo_node *bdpo_lerp(bdpo_graph *g, bdpo_node *dst, bdpo_node *src, bdpo_node *weight);
+// dst = factor dst.
+bdpo_node *bdpo_scale_in_place(bdpo_graph *g, bdpo_node *dst, bdpo_node *factor);
+
+// previous + the sum of x^2, summed in double; previous [1] may be NULL -> [1].
+bdpo_node *bdpo_sum_of_squares(bdpo_graph *g, bdpo_node *x, bdpo_node *previous);
+// 1 if x is finite and `previous` is not 0, else 0; previous [1] may be NULL -> [1].
+bdpo_node *bdpo_finite_check(bdpo_graph *g, bdpo_node *x, bdpo_node *previous);
+
+// What a step of an optimiser reads. The gradient is multiplied by `clip`; a clip below 0, or NaN,
+// skips the step: nothing changes. NULL: 1.
+typedef struct bdpo_step_inputs {
+    bdpo_node *lr;
+    bdpo_node *step; // 1, 2, ..; sgd does not need it
+    bdpo_node *clip;
+} bdpo_step_inputs;
+
+// In all of these, grad has param's shape, and shadow, which may be NULL, is bf16 of param's shape
+// and receives the new values.
+
+// p = p - lr clip g.
+bdpo_node *bdpo_sgd(bdpo_graph *g, bdpo_node *param, bdpo_node *grad, const bdpo_step_inputs *at);
+
+typedef struct bdpo_adamw_options {
+    double beta1, beta2, eps, weight_decay;
+} bdpo_adamw_options;
+
+// AdamW as PyTorch's; m and v of param's shape, or all of them whole buckets.
+bdpo_node *bdpo_adamw(bdpo_graph *g, bdpo_node *param, bdpo_node *grad, bdpo_node *m, bdpo_node *v,
+                      bdpo_node *shadow, const bdpo_step_inputs *at,
+                      const bdpo_adamw_options *options);
+
+typedef struct bdpo_adamw_8bit_options {
+    bdpo_adamw_options adamw;
+    // How a moment becomes a code. false: the nearest level, as bitsandbytes does on CUDA. true:
+    // what its CPU library does, which first rounds to a grid of 65536 points.
+    bool binned;
+} bdpo_adamw_8bit_options;
+
+// AdamW as bitsandbytes' AdamW8bit: m and v are u8 codes with one absmax per 256 elements, or f32
+// for tensors below 4096 elements (absmax NULL), as the store keeps them.
+bdpo_node *bdpo_adamw_8bit(bdpo_graph *g, bdpo_node *param, bdpo_node *grad, bdpo_node *m,
+                           bdpo_node *m_absmax, bdpo_node *v, bdpo_node *v_absmax,
+                           bdpo_node *shadow, const bdpo_step_inputs *at,
+                           const bdpo_adamw_8bit_options *options);
+
+typedef struct bdpo_adafactor_options {
+    double eps1, eps2;                               // transformers: 1e-30, 1e-3
+    double clip_threshold, decay_rate, weight_decay; // 1.0, -0.8, 0
+    bool scale_parameter; // the rate is relative to the parameter's root mean square
+    bool relative_step;   // the rate is min(1e-2, 1 / sqrt(step)), lr is not used
+    bool warmup_init;     // .. min(1e-6 step, 1 / sqrt(step))
+} bdpo_adafactor_options;
+
+// Adafactor as transformers' without a first moment; row and column as the store keeps them,
+// column NULL for parameters of one axis.
+bdpo_node *bdpo_adafactor(bdpo_graph *g, bdpo_node *param, bdpo_node *grad, bdpo_node *row,
+                          bdpo_node *column, bdpo_node *shadow, const bdpo_step_inputs *at,
+                          const bdpo_adafactor_options *options);
 
 #ifdef __cplusplus
 }
