@@ -233,6 +233,8 @@ bdpo_node *bdpo_copy(bdpo_graph *g, bdpo_node *dst, bdpo_node *src);
 bdpo_node *bdpo_lerp(bdpo_graph *g, bdpo_node *dst, bdpo_node *src, bdpo_node *weight);
 // dst = factor dst.
 bdpo_node *bdpo_scale_in_place(bdpo_graph *g, bdpo_node *dst, bdpo_node *factor);
+// dst = 0.
+bdpo_node *bdpo_zero(bdpo_graph *g, bdpo_node *dst);
 
 // previous + the sum of x^2, summed in double; previous [1] may be NULL -> [1].
 bdpo_node *bdpo_sum_of_squares(bdpo_graph *g, bdpo_node *x, bdpo_node *previous);
