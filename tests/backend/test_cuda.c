@@ -77,16 +77,16 @@ static size_t bytes_of(bdpo_shape shape)
     return (size_t)bdpo_shape_count(&shape) * 4;
 }
 
-static void name_of(char name[8], char letter, int i)
+static void name_of(char name[16], char letter, int i)
 {
-    snprintf(name, 8, "%c%d", letter, i);
+    snprintf(name, 16, "%c%d", letter, i);
 }
 
 // Declares what the operator mutates in a store and builds the case with the rest as inputs.
 static void build(side *s, const bdpo_op *op, const bdpo_op_case *c, bdpo_dtype dtype)
 {
     bdpo_node *in[BDPO_MAX_INPUTS] = {NULL};
-    char name[8];
+    char name[16];
     CHECK_OK(bdpo_store_new(&s->store, s->engine));
     for (int i = 0; i < op->n_inputs; i++) {
         name_of(name, 'p', i);
@@ -113,7 +113,7 @@ static void build(side *s, const bdpo_op *op, const bdpo_op_case *c, bdpo_dtype 
 
 static void set_inputs(side *s, const bdpo_op *op, const bdpo_op_case *c)
 {
-    char name[8];
+    char name[16];
     for (int i = 0; i < op->n_inputs; i++) {
         if (!given(&c->in[i])) continue;
         void *values = make_values(&c->in[i], (uint32_t)i + 1);
@@ -131,7 +131,7 @@ static void set_inputs(side *s, const bdpo_op *op, const bdpo_op_case *c)
 
 static float *result(side *s, const bdpo_op *op, const bdpo_op_case *c, int k, size_t *bytes)
 {
-    char name[8];
+    char name[16];
     bool mutated = op->mutates & 1u << k;
     *bytes = 0;
     if (!mutated && k >= s->node->n_out) return NULL;
