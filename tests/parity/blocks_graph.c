@@ -1,0 +1,236 @@
+// The blocks of blocks_graph.h.
+#include "parity/blocks_graph.h"
+
+#include <string.h>
+
+#include <bdpo/ops.h>
+
+block_shape block_sd15(block_kind kind, int64_t n, int64_t size, int64_t c_in, int64_t c_out)
+{
+    return (block_shape){.kind = kind,
+                         .n = n,
+                         .size = size,
+                         .c_in = c_in,
+                         .c_out = c_out,
+                         .heads = 8,
+                         .groups = 32,
+                         .time_width = 1280,
+                         .context_tokens = 77,
+                         .context_width = 768};
+}
+
+// ---- leaves ------------------------------------------------------------------------------------
+
+typedef struct param_list {
+    block_param *at;
+    int count;
+} param_list;
+
+static void add(param_list *list, const char *name, bdpo_shape shape)
+{
+    list->at[list->count++] = (block_param){.name = name, .shape = shape, .trainable = true};
+}
+
+static void residual_params(param_list *list, const block_shape *s)
+{
+    add(list, "x", BDPO_SHAPE(s->n, s->size, s->size, s->c_in));
+    add(list, "temb", BDPO_SHAPE(s->n, s->time_width));
+    add(list, "norm1.weight", BDPO_SHAPE(s->c_in));
+    add(list, "norm1.bias", BDPO_SHAPE(s->c_in));
+    add(list, "conv1.weight", BDPO_SHAPE(s->c_out, 3, 3, s->c_in));
+    add(list, "conv1.bias", BDPO_SHAPE(s->c_out));
+    add(list, "time_emb_proj.weight", BDPO_SHAPE(s->c_out, s->time_width));
+    add(list, "time_emb_proj.bias", BDPO_SHAPE(s->c_out));
+    add(list, "norm2.weight", BDPO_SHAPE(s->c_out));
+    add(list, "norm2.bias", BDPO_SHAPE(s->c_out));
+    add(list, "conv2.weight", BDPO_SHAPE(s->c_out, 3, 3, s->c_out));
+    add(list, "conv2.bias", BDPO_SHAPE(s->c_out));
+    if (s->c_in == s->c_out) return;
+    add(list, "conv_shortcut.weight", BDPO_SHAPE(s->c_out, 1, 1, s->c_in));
+    add(list, "conv_shortcut.bias", BDPO_SHAPE(s->c_out));
+}
+
+static void transformer_params(param_list *list, const block_shape *s)
+{
+    int64_t c = s->c_in, context = s->context_width;
+    add(list, "x", BDPO_SHAPE(s->n, s->size, s->size, c));
+    add(list, "context", BDPO_SHAPE(s->n, s->context_tokens, context));
+    list->at[list->count - 1].trainable = s->trains_context;
+    add(list, "norm.weight", BDPO_SHAPE(c));
+    add(list, "norm.bias", BDPO_SHAPE(c));
+    add(list, "proj_in.weight", BDPO_SHAPE(c, 1, 1, c));
+    add(list, "proj_in.bias", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.norm1.weight", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.norm1.bias", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.attn1.to_q.weight", BDPO_SHAPE(c, c));
+    add(list, "transformer_blocks.0.attn1.to_k.weight", BDPO_SHAPE(c, c));
+    add(list, "transformer_blocks.0.attn1.to_v.weight", BDPO_SHAPE(c, c));
+    add(list, "transformer_blocks.0.attn1.to_out.0.weight", BDPO_SHAPE(c, c));
+    add(list, "transformer_blocks.0.attn1.to_out.0.bias", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.norm2.weight", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.norm2.bias", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.attn2.to_q.weight", BDPO_SHAPE(c, c));
+    add(list, "transformer_blocks.0.attn2.to_k.weight", BDPO_SHAPE(c, context));
+    add(list, "transformer_blocks.0.attn2.to_v.weight", BDPO_SHAPE(c, context));
+    add(list, "transformer_blocks.0.attn2.to_out.0.weight", BDPO_SHAPE(c, c));
+    add(list, "transformer_blocks.0.attn2.to_out.0.bias", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.norm3.weight", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.norm3.bias", BDPO_SHAPE(c));
+    add(list, "transformer_blocks.0.ff.net.0.proj.weight", BDPO_SHAPE(8 * c, c));
+    add(list, "transformer_blocks.0.ff.net.0.proj.bias", BDPO_SHAPE(8 * c));
+    add(list, "transformer_blocks.0.ff.net.2.weight", BDPO_SHAPE(c, 4 * c));
+    add(list, "transformer_blocks.0.ff.net.2.bias", BDPO_SHAPE(c));
+    add(list, "proj_out.weight", BDPO_SHAPE(c, 1, 1, c));
+    add(list, "proj_out.bias", BDPO_SHAPE(c));
+}
+
+int block_params(const block_shape *s, block_param out[BLOCK_MAX_PARAMS])
+{
+    param_list list = {.at = out};
+    if (s->kind == BLOCK_RESIDUAL)
+        residual_params(&list, s);
+    else
+        transformer_params(&list, s);
+    return list.count;
+}
+
+bdpo_status block_declare(bdpo_store *store, const block_shape *s)
+{
+    block_param params[BLOCK_MAX_PARAMS];
+    int n = block_params(s, params);
+    for (int i = 0; i < n; i++) {
+        bdpo_status status = bdpo_store_declare(store, params[i].name, BDPO_F32, params[i].shape,
+                                                params[i].trainable);
+        if (status != BDPO_OK) return status;
+    }
+    return bdpo_store_seal(store);
+}
+
+// ---- graph -------------------------------------------------------------------------------------
+
+static const bdpo_conv2d_options same_3x3 = {
+    .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
+
+static bdpo_node *conv(bdpo_graph *g, bdpo_node *x, const char *weight, const char *bias,
+                       const bdpo_conv2d_options *options)
+{
+    return bdpo_conv2d(g, x, bdpo_param(g, weight), bdpo_param(g, bias), options);
+}
+
+static bdpo_node *norm_silu(bdpo_graph *g, bdpo_node *x, const char *weight, const char *bias,
+                            const block_shape *s)
+{
+    bdpo_group_norm_options options = {.groups = (int)s->groups, .eps = 1e-5F, .silu = true};
+    return bdpo_group_norm(g, x, bdpo_param(g, weight), bdpo_param(g, bias), &options);
+}
+
+static bdpo_node *residual(bdpo_graph *g, const block_shape *s)
+{
+    bdpo_node *x = bdpo_param(g, "x");
+    bdpo_segment_begin(g);
+    bdpo_node *time =
+        bdpo_linear(g, bdpo_silu(g, bdpo_param(g, "temb")), bdpo_param(g, "time_emb_proj.weight"),
+                    bdpo_param(g, "time_emb_proj.bias"), BDPO_NO_ACTIVATION);
+    bdpo_node *h = norm_silu(g, x, "norm1.weight", "norm1.bias", s);
+    h = conv(g, h, "conv1.weight", "conv1.bias", &same_3x3);
+    h = bdpo_add(g, h, time);
+    bdpo_segment_end(g);
+    bdpo_segment_begin(g);
+    h = norm_silu(g, h, "norm2.weight", "norm2.bias", s);
+    h = conv(g, h, "conv2.weight", "conv2.bias", &same_3x3);
+    bdpo_node *skip = x;
+    if (s->c_in != s->c_out) skip = conv(g, x, "conv_shortcut.weight", "conv_shortcut.bias", NULL);
+    h = bdpo_add(g, h, skip);
+    bdpo_segment_end(g);
+    return h;
+}
+
+// A leaf of the transformer block proper: its diffusers name after "transformer_blocks.0.".
+static bdpo_node *inner(bdpo_graph *g, const char *name)
+{
+    char full[80] = "transformer_blocks.0.";
+    strncat(full, name, sizeof full - strlen(full) - 1);
+    return bdpo_param(g, full);
+}
+
+static bdpo_node *project(bdpo_graph *g, bdpo_node *x, const char *weight, const char *bias)
+{
+    return bdpo_linear(g, x, inner(g, weight), bias ? inner(g, bias) : NULL, BDPO_NO_ACTIVATION);
+}
+
+static bdpo_node *self_attention(bdpo_graph *g, bdpo_node *h, const block_shape *s)
+{
+    bdpo_node *x = bdpo_layer_norm(g, h, inner(g, "norm1.weight"), inner(g, "norm1.bias"), 1e-5F);
+    bdpo_node *q = project(g, x, "attn1.to_q.weight", NULL);
+    bdpo_node *k = project(g, x, "attn1.to_k.weight", NULL);
+    bdpo_node *v = project(g, x, "attn1.to_v.weight", NULL);
+    bdpo_node *y =
+        bdpo_attention(g, q, k, v, NULL, &(bdpo_attention_options){.heads = (int)s->heads});
+    return bdpo_add(g, project(g, y, "attn1.to_out.0.weight", "attn1.to_out.0.bias"), h);
+}
+
+static bdpo_node *cross_attention(bdpo_graph *g, bdpo_node *h, const block_shape *s)
+{
+    bdpo_node *context = bdpo_param(g, "context");
+    bdpo_node *x = bdpo_layer_norm(g, h, inner(g, "norm2.weight"), inner(g, "norm2.bias"), 1e-5F);
+    bdpo_node *q = project(g, x, "attn2.to_q.weight", NULL);
+    bdpo_node *k = project(g, context, "attn2.to_k.weight", NULL);
+    bdpo_node *v = project(g, context, "attn2.to_v.weight", NULL);
+    bdpo_node *y =
+        bdpo_attention(g, q, k, v, NULL, &(bdpo_attention_options){.heads = (int)s->heads});
+    return bdpo_add(g, project(g, y, "attn2.to_out.0.weight", "attn2.to_out.0.bias"), h);
+}
+
+static bdpo_node *feed_forward(bdpo_graph *g, bdpo_node *h)
+{
+    bdpo_node *x = bdpo_layer_norm(g, h, inner(g, "norm3.weight"), inner(g, "norm3.bias"), 1e-5F);
+    bdpo_node *y = bdpo_geglu(g, project(g, x, "ff.net.0.proj.weight", "ff.net.0.proj.bias"));
+    return bdpo_add(g, project(g, y, "ff.net.2.weight", "ff.net.2.bias"), h);
+}
+
+static bdpo_node *transformer(bdpo_graph *g, const block_shape *s)
+{
+    bdpo_node *x = bdpo_param(g, "x");
+    bdpo_segment_begin(g);
+    bdpo_group_norm_options options = {.groups = (int)s->groups, .eps = 1e-6F};
+    bdpo_node *h =
+        bdpo_group_norm(g, x, bdpo_param(g, "norm.weight"), bdpo_param(g, "norm.bias"), &options);
+    h = conv(g, h, "proj_in.weight", "proj_in.bias", NULL);
+    h = self_attention(g, h, s);
+    bdpo_segment_end(g);
+    bdpo_segment_begin(g);
+    h = cross_attention(g, h, s);
+    bdpo_segment_end(g);
+    bdpo_segment_begin(g);
+    h = feed_forward(g, h);
+    h = bdpo_add(g, conv(g, h, "proj_out.weight", "proj_out.bias", NULL), x);
+    bdpo_segment_end(g);
+    return h;
+}
+
+bdpo_node *block_build(bdpo_graph *g, const block_shape *s)
+{
+    return s->kind == BLOCK_RESIDUAL ? residual(g, s) : transformer(g, s);
+}
+
+void block_backward(bdpo_graph *g, bdpo_node *y)
+{
+    bdpo_node *dy = bdpo_input(g, "dy", BDPO_F32, bdpo_node_shape(y));
+    bdpo_backward(g, bdpo_reduce_sum(g, bdpo_mul(g, y, dy), BDPO_KEEP_NONE));
+}
+
+double block_flops(const block_shape *s)
+{
+    double tokens = (double)(s->size * s->size), n = (double)s->n;
+    double ci = (double)s->c_in, co = (double)s->c_out;
+    if (s->kind == BLOCK_RESIDUAL) {
+        double shortcut = ci == co ? 0 : ci * co;
+        return 2 * n *
+               (tokens * (9 * ci * co + 9 * co * co + shortcut) + co * (double)s->time_width);
+    }
+    double keys = (double)s->context_tokens;
+    double products = tokens * ci * ci * (2 + 4 + 2 + 8 + 4);
+    double context = 2 * keys * (double)s->context_width * ci;
+    double scores = 2 * tokens * (tokens + keys) * ci;
+    return 2 * n * (products + context + scores);
+}
