@@ -46,6 +46,9 @@ void bench_row(const char *what, double seconds, double flops, double bytes);
 // Prints `what`, our seconds and another's, and the ratio other / ours (above 1: we are faster).
 void bench_against(const char *what, double ours, const char *other_name, double other);
 
+// A line of memory: the bytes that `what` needs at its peak.
+void bench_memory(const char *what, double bytes);
+
 // A line of text beside the table.
 void bench_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -110,7 +110,7 @@ void bench_row(const char *what, double seconds, double flops, double bytes)
     putchar('\n');
     fflush(stdout);
     if (run_state.csv)
-        fprintf(run_state.csv, "%s,%.9f,%.2f,%.4f,%.2f,%.4f\n", name, seconds, gflops,
+        fprintf(run_state.csv, "%s,%.9f,%.2f,%.4f,%.2f,%.4f,\n", name, seconds, gflops,
                 gflops / peak, gbs, gbs / bandwidth);
 }
 
@@ -130,6 +130,16 @@ void bench_against(const char *what, double ours, const char *other_name, double
     printf("%-56s %10.3f ms  %s %.3f ms  x %.2f\n", name, ours * 1e3, other_name, other * 1e3,
            other / ours);
     fflush(stdout);
+}
+
+void bench_memory(const char *what, double bytes)
+{
+    if (!bench_wanted(what)) return;
+    char name[256];
+    line_name(name, sizeof name, what);
+    printf("%-56s %10.1f MiB\n", name, bytes / (1 << 20));
+    fflush(stdout);
+    if (run_state.csv) fprintf(run_state.csv, "%s,,,,,,%.0f\n", name, bytes);
 }
 
 void bench_note(const char *format, ...)
@@ -182,7 +192,8 @@ int main(int argc, char **argv)
         printf("%s kernels, %d threads: %.0f GFLOP/s, %.1f GB/s\n",
                bdpo_isa_name(bdpo_isa_active()), run_state.n_threads,
                bench_peak_gflops(run_state.n_threads), bench_bandwidth_gbs(run_state.n_threads));
-    if (run_state.csv) fputs("name,seconds,gflops,peak_share,gbs,bandwidth_share\n", run_state.csv);
+    if (run_state.csv)
+        fputs("name,seconds,gflops,peak_share,gbs,bandwidth_share,bytes\n", run_state.csv);
     if (n_benches) qsort(benches, n_benches, sizeof *benches, by_name);
     for (size_t i = 0; i < n_benches; i++) {
         run_state.running = &benches[i];

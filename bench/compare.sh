@@ -1,0 +1,67 @@
+#!/bin/sh
+# Runs bench/torch_blocks.py and bdpo_bench in turn and prints their ratios; above 1 we are faster,
+# or smaller.
+#
+#   bench/compare.sh [--isa avx2] [--threads N] [--rounds N] [WORD ...]
+#
+# BDPO_BENCH names our program (default build/release/bdpo_bench), PYTHON an interpreter that has
+# PyTorch 2. --isa avx2 holds both to AVX2 on a machine that has more.
+set -eu
+cd "$(dirname "$0")/.."
+bench=${BDPO_BENCH:-build/release/bdpo_bench}
+python=${PYTHON:-python3}
+threads=$(nproc)
+rounds=2
+while [ $# -gt 0 ]; do
+  case $1 in
+    --isa) isa=$2; shift 2 ;;
+    --threads) threads=$2; shift 2 ;;
+    --rounds) rounds=$2; shift 2 ;;
+    *) break ;;
+  esac
+done
+[ $# -gt 0 ] || set -- bench_blocks
+
+if [ "${isa:-}" = avx2 ]; then
+  export BDPO_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
+  export MKL_ENABLE_INSTRUCTIONS=AVX2
+fi
+export OMP_NUM_THREADS=$threads
+
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+round=0
+while [ $round -lt "$rounds" ]; do
+  # Freed memory stays with the process: no page is faulted in twice.
+  memory=$([ $round -gt 0 ] || echo --memory)
+  MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 \
+    "$python" bench/torch_blocks.py --threads "$threads" --csv "$out/torch.$round" $memory "$@"
+  "$bench" --threads "$threads" --csv "$out/ours.$round" "$@"
+  round=$((round + 1))
+done
+
+# Best of the rounds on either side; ours has seconds in column 2, bytes in column 7.
+awk -F, '
+  FILENAME ~ /torch/ && (!($1 in theirs) || $2 < theirs[$1]) { theirs[$1] = $2 }
+  FILENAME ~ /ours/ {
+    value = $2 == "" ? $7 : $2
+    if (!($1 in ours) || value < ours[$1]) ours[$1] = value
+  }
+  END {
+    for (name in theirs) {
+      if (!(name in ours) || ours[name] <= 0) continue
+      ratio = theirs[name] / ours[name]
+      kind = name; sub(/.*\//, "", kind)
+      set = name; sub(/^[^\/]*\//, "", set); sub(/\/.*/, "", set)
+      group = set "/" kind
+      sum[group] += log(ratio); count[group]++
+      if (!(group in least) || ratio < least[group]) least[group] = ratio
+      unit = kind == "memory" ? 1048576 : 0.001
+      printf "%-46s ours %10.2f  torch %10.2f %-3s  x %.2f\n", name, ours[name] / unit, \
+        theirs[name] / unit, kind == "memory" ? "MiB" : "ms", ratio | "sort"
+    }
+    close("sort")
+    for (group in sum)
+      printf "%-20s geometric mean x %.2f, least x %.2f, of %d\n", group, \
+        exp(sum[group] / count[group]), least[group], count[group] | "sort"
+  }' "$out"/torch.* "$out"/ours.*
