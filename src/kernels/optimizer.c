@@ -73,38 +73,79 @@ void bdpo_dynamic_map_fill(bdpo_dynamic_map *map, bool is_signed)
     map->bound[255] = INFINITY;
 }
 
-typedef struct quantized {
-    uint8_t *code;
-    float *absmax;
-    bdpo_dynamic_map map;
-} quantized;
+typedef struct maps {
+    bdpo_dynamic_map m, v;
+} maps;
 
-static void update_block(float *param, const float *grad, const quantized *m, const quantized *v,
-                         int64_t block, int count, const bdpo_adamw_step *step, bool binned)
+// One block whose elements lie side by side.
+static void update_block(float *param, const float *grad, uint8_t *m, float *m_absmax, uint8_t *v,
+                         float *v_absmax, int count, const maps *map, const bdpo_adamw_step *step,
+                         bool binned)
 {
     float first[BDPO_QUANT_BLOCK], second[BDPO_QUANT_BLOCK];
-    int64_t at = block * BDPO_QUANT_BLOCK;
-    table()->dequantize(first, m->code + at, m->absmax[block], count, &m->map);
-    table()->dequantize(second, v->code + at, v->absmax[block], count, &v->map);
-    table()->adamw(param + at, grad + at, first, second, count, step);
-    m->absmax[block] = table()->quantize(m->code + at, first, count, &m->map, binned);
-    v->absmax[block] = table()->quantize(v->code + at, second, count, &v->map, binned);
+    table()->dequantize(first, m, *m_absmax, count, &map->m);
+    table()->dequantize(second, v, *v_absmax, count, &map->v);
+    table()->adamw(param, grad, first, second, count, step);
+    *m_absmax = table()->quantize(m, first, count, &map->m, binned);
+    *v_absmax = table()->quantize(v, second, count, &map->v, binned);
 }
 
-void bdpo_adamw_update_8bit(float *param, const float *grad, uint8_t *m, float *m_absmax,
-                            uint8_t *v, float *v_absmax, uint16_t *shadow, int64_t count,
+// A block on its way between a convolution's memory and the checkpoint's order.
+typedef struct gathered {
+    float param[BDPO_QUANT_BLOCK], grad[BDPO_QUANT_BLOCK];
+    uint8_t m[BDPO_QUANT_BLOCK], v[BDPO_QUANT_BLOCK];
+    int64_t at[BDPO_QUANT_BLOCK]; // in memory
+} gathered;
+
+static void place(gathered *b, int64_t first, int count, const bdpo_block_order *order)
+{
+    int64_t size = order->positions * order->channels;
+    for (int i = 0; i < count; i++) {
+        int64_t outer = (first + i) / size, inner = (first + i) % size;
+        int64_t channel = inner / order->positions, position = inner % order->positions;
+        b->at[i] = outer * size + position * order->channels + channel;
+    }
+}
+
+static void update_scattered(float *param, const float *grad, const bdpo_moments_8bit *moments,
+                             int64_t block, int count, const bdpo_block_order *order,
+                             const maps *map, const bdpo_adamw_step *step, bool binned)
+{
+    gathered b;
+    place(&b, block * BDPO_QUANT_BLOCK, count, order);
+    for (int i = 0; i < count; i++) {
+        b.param[i] = param[b.at[i]];
+        b.grad[i] = grad[b.at[i]];
+        b.m[i] = moments->m[b.at[i]];
+        b.v[i] = moments->v[b.at[i]];
+    }
+    update_block(b.param, b.grad, b.m, moments->m_absmax + block, b.v, moments->v_absmax + block,
+                 count, map, step, binned);
+    for (int i = 0; i < count; i++) {
+        param[b.at[i]] = b.param[i];
+        moments->m[b.at[i]] = b.m[i];
+        moments->v[b.at[i]] = b.v[i];
+    }
+}
+
+void bdpo_adamw_update_8bit(float *param, const float *grad, const bdpo_moments_8bit *moments,
+                            uint16_t *shadow, const bdpo_block_order *order,
                             const bdpo_adamw_step *step, bool binned, int n_threads)
 {
-    quantized first = {.code = m, .absmax = m_absmax}, second = {.code = v, .absmax = v_absmax};
-    bdpo_dynamic_map_fill(&first.map, true);
-    bdpo_dynamic_map_fill(&second.map, false);
-    int64_t n_blocks = (count + BDPO_QUANT_BLOCK - 1) / BDPO_QUANT_BLOCK;
-    int n = bdpo_threads_for(count, n_threads);
+    maps map;
+    bdpo_dynamic_map_fill(&map.m, true);
+    bdpo_dynamic_map_fill(&map.v, false);
+    int64_t n_blocks = (order->count + BDPO_QUANT_BLOCK - 1) / BDPO_QUANT_BLOCK;
+    int n = bdpo_threads_for(order->count, n_threads);
 #pragma omp parallel for num_threads(n) schedule(static) if (n > 1)
     for (int64_t block = 0; block < n_blocks; block++) {
-        int64_t at = block * BDPO_QUANT_BLOCK, left = count - at;
-        int length = left < BDPO_QUANT_BLOCK ? (int)left : BDPO_QUANT_BLOCK;
-        update_block(param, grad, &first, &second, block, length, step, binned);
-        if (shadow) bdpo_convert(shadow + at, BDPO_BF16, param + at, BDPO_F32, length, 1);
+        int64_t at = block * BDPO_QUANT_BLOCK, left = order->count - at;
+        int count = left < BDPO_QUANT_BLOCK ? (int)left : BDPO_QUANT_BLOCK;
+        if (order->positions > 1)
+            update_scattered(param, grad, moments, block, count, order, &map, step, binned);
+        else
+            update_block(param + at, grad + at, moments->m + at, moments->m_absmax + block,
+                         moments->v + at, moments->v_absmax + block, count, &map, step, binned);
     }
+    if (shadow) bdpo_convert(shadow, BDPO_BF16, param, BDPO_F32, order->count, n_threads);
 }

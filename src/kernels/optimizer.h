@@ -48,8 +48,20 @@ void bdpo_dynamic_map_fill(bdpo_dynamic_map *map, bool is_signed);
 //            [-1, 1]: bitsandbytes' CPU library. Levels below 1.5e-5 become coarse.
 //
 // The step itself uses the moments before they are rounded again.
-void bdpo_adamw_update_8bit(float *param, const float *grad, uint8_t *m, float *m_absmax,
-                            uint8_t *v, float *v_absmax, uint16_t *shadow, int64_t count,
+typedef struct bdpo_moments_8bit {
+    uint8_t *m, *v; // codes, where the parameter's elements are
+    float *m_absmax, *v_absmax;
+} bdpo_moments_8bit;
+
+// Which elements make a block: neighbours in the checkpoint's order. There a convolution lies
+// [outer, channels, positions], in memory [outer, positions, channels]; all other tensors lie alike
+// in both (positions 1).
+typedef struct bdpo_block_order {
+    int64_t count, positions, channels;
+} bdpo_block_order;
+
+void bdpo_adamw_update_8bit(float *param, const float *grad, const bdpo_moments_8bit *moments,
+                            uint16_t *shadow, const bdpo_block_order *order,
                             const bdpo_adamw_step *step, bool binned, int n_threads);
 
 #endif

@@ -4,7 +4,12 @@
 #include "kernels/isa.h"
 #include "kernels/simd.h"
 
+// a b + c with one rounding, on every instruction set: all of them give the same bits.
 #if defined(__AVX512F__)
+BDPO_INLINE vf fused(vf a, vf b, vf c)
+{
+    return vf_fma(a, b, c);
+}
 BDPO_INLINE vf root_of(vf a)
 {
     return _mm512_sqrt_ps(a);
@@ -14,6 +19,10 @@ BDPO_INLINE vf gather(const float *table, vi index)
     return _mm512_i32gather_ps((__m512i)index, table, 4);
 }
 #elif defined(__AVX2__)
+BDPO_INLINE vf fused(vf a, vf b, vf c)
+{
+    return vf_fma(a, b, c);
+}
 BDPO_INLINE vf root_of(vf a)
 {
     return _mm256_sqrt_ps(a);
@@ -23,6 +32,11 @@ BDPO_INLINE vf gather(const float *table, vi index)
     return _mm256_i32gather_ps(table, (__m256i)index, 4);
 }
 #else
+BDPO_INLINE vf fused(vf a, vf b, vf c)
+{
+    for (int i = 0; i < VF_LANES; i++) a[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return a;
+}
 BDPO_INLINE vf root_of(vf a)
 {
     for (int i = 0; i < VF_LANES; i++) a[i] = __builtin_sqrtf(a[i]);
@@ -42,11 +56,12 @@ typedef struct adamw_lanes {
     vf p, m, v;
 } adamw_lanes;
 
+// In the roundings of PyTorch's kernels, so that 8-bit moments take the same codes.
 BDPO_INLINE adamw_lanes advance(adamw_lanes a, vf g, const bdpo_adamw_step *s)
 {
     g = g * vf_set(s->clip);
-    a.m = a.m * vf_set(s->beta1) + g * vf_set(s->rest1);
-    a.v = a.v * vf_set(s->beta2) + vf_set(s->rest2) * g * g;
+    a.m = fused(g, vf_set(s->rest1), a.m * vf_set(s->beta1));
+    a.v = fused(vf_set(s->rest2) * g, g, a.v * vf_set(s->beta2));
     vf denominator = root_of(a.v) / vf_set(s->root) + vf_set(s->eps);
     a.p = a.p * vf_set(s->keep) - vf_set(s->size) * a.m / denominator;
     return a;

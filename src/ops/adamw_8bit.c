@@ -5,6 +5,8 @@
 //   param [..] changed, grad [..], m and v u8 [..] changed, their absmax [blocks] changed,
 //   lr, step (1, 2, ..) [1], clip [1] or absent, shadow bf16 [..] or absent
 //
+// A block is made of neighbours in the checkpoint's order, in which a convolution [co, ky, kx, ci]
+// is [co, ci, ky, kx]; the codes lie where the parameter's elements lie.
 // Tensors below 4096 elements keep f32 moments: for them the builder makes an `adamw` node.
 #include <math.h>
 
@@ -49,6 +51,17 @@ static bdpo_status shape(bdpo_node *node)
     return BDPO_OK;
 }
 
+static bdpo_block_order order_of(const bdpo_shape *param)
+{
+    const int64_t *d = param->dim;
+    bdpo_block_order order = {.count = bdpo_shape_count(param), .positions = 1, .channels = 1};
+    if (param->n_dims == 4) {
+        order.positions = d[1] * d[2];
+        order.channels = d[3];
+    }
+    return order;
+}
+
 static void cpu(const bdpo_op_call *call)
 {
     const bdpo_adamw_8bit_options *at = call->attrs;
@@ -57,10 +70,13 @@ static void cpu(const bdpo_op_call *call)
     bdpo_adamw_step step =
         bdpo_adamw_step_of(bdpo_number(call, LR), bdpo_number(call, STEP), (double)clip,
                            at->adamw.beta1, at->adamw.beta2, at->adamw.eps, at->adamw.weight_decay);
-    bdpo_adamw_update_8bit(call->in[PARAM].data, call->in[GRAD].data, call->in[M].data,
-                           call->in[M_ABSMAX].data, call->in[V].data, call->in[V_ABSMAX].data,
-                           call->in[SHADOW].data, bdpo_shape_count(&call->in[PARAM].shape), &step,
-                           at->binned, call->n_threads);
+    bdpo_moments_8bit moments = {.m = call->in[M].data,
+                                 .v = call->in[V].data,
+                                 .m_absmax = call->in[M_ABSMAX].data,
+                                 .v_absmax = call->in[V_ABSMAX].data};
+    bdpo_block_order order = order_of(&call->in[PARAM].shape);
+    bdpo_adamw_update_8bit(call->in[PARAM].data, call->in[GRAD].data, &moments,
+                           call->in[SHADOW].data, &order, &step, at->binned, call->n_threads);
 }
 
 static int64_t flops(const bdpo_node *node)
@@ -70,49 +86,62 @@ static int64_t flops(const bdpo_node *node)
 
 // ---- reference ---------------------------------------------------------------------------------
 
-static void round_block(double *code, double *absmax, const double *x, int64_t count,
+static void round_block(double *code, double *absmax, const double *x, const int64_t *at, int64_t n,
                         const bdpo_dynamic_map *map, bool binned)
 {
     *absmax = 0;
-    for (int64_t i = 0; i < count; i++) *absmax = fmax(*absmax, fabs(x[i]));
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < n; i++) *absmax = fmax(*absmax, fabs(x[i]));
+    for (int64_t i = 0; i < n; i++) {
         double value = *absmax > 0 ? x[i] / *absmax : 0;
         if (binned) value = floor((value + 1) * 32767.5 + 0.5) / 32767.5 - 1;
         int best = 0;
         for (int k = 1; k < 256; k++)
             if (fabs((double)map->level[k] - value) < fabs((double)map->level[best] - value))
                 best = k;
-        code[i] = best;
+        code[at[i]] = best;
     }
+}
+
+// Where element `index` of the checkpoint's order lies: [co, ci, ky, kx] in [co, ky, kx, ci].
+static int64_t memory_index(const bdpo_shape *p, int64_t index)
+{
+    const int64_t *d = p->dim;
+    if (p->n_dims < 4) return index;
+    int64_t kx = index % d[2], ky = index / d[2] % d[1], ci = index / (d[1] * d[2]) % d[3];
+    return ((index / (d[1] * d[2] * d[3]) * d[1] + ky) * d[2] + kx) * d[3] + ci;
+}
+
+static void reference_block(const bdpo_reference_call *call, int64_t block, double clip,
+                            const bdpo_dynamic_map map[2])
+{
+    const bdpo_adamw_8bit_options *at = call->attrs;
+    double lr = call->in[LR][0], t = call->in[STEP][0], m[BDPO_QUANT_BLOCK], v[BDPO_QUANT_BLOCK];
+    int64_t left = bdpo_shape_count(&call->in_shape[PARAM]) - block * BDPO_QUANT_BLOCK;
+    int64_t n = left < BDPO_QUANT_BLOCK ? left : BDPO_QUANT_BLOCK, where[BDPO_QUANT_BLOCK];
+    for (int64_t i = 0; i < n; i++) {
+        int64_t e = where[i] = memory_index(&call->in_shape[PARAM], block * BDPO_QUANT_BLOCK + i);
+        double g = clip * call->in[GRAD][e];
+        m[i] = (double)map[0].level[(int)call->in[M][e]] * call->in[M_ABSMAX][block];
+        v[i] = (double)map[1].level[(int)call->in[V][e]] * call->in[V_ABSMAX][block];
+        m[i] = at->adamw.beta1 * m[i] + (1 - at->adamw.beta1) * g;
+        v[i] = at->adamw.beta2 * v[i] + (1 - at->adamw.beta2) * g * g;
+        call->out[0][e] = call->in[PARAM][e] * (1 - lr * at->adamw.weight_decay) -
+                          lr / (1 - pow(at->adamw.beta1, t)) * m[i] /
+                              (sqrt(v[i] / (1 - pow(at->adamw.beta2, t))) + at->adamw.eps);
+    }
+    round_block(call->out[1], call->out[2] + block, m, where, n, &map[0], at->binned);
+    round_block(call->out[3], call->out[4] + block, v, where, n, &map[1], at->binned);
 }
 
 static void reference(const bdpo_reference_call *call)
 {
-    const bdpo_adamw_8bit_options *at = call->attrs;
-    double clip, lr = call->in[LR][0], t = call->in[STEP][0];
+    double clip;
     bdpo_dynamic_map map[2];
     bdpo_dynamic_map_fill(&map[0], true);
     bdpo_dynamic_map_fill(&map[1], false);
     BDPO_ASSERT(bdpo_reference_clip(call->n_in > CLIP ? call->in[CLIP] : NULL, &clip));
-    int64_t count = bdpo_shape_count(&call->in_shape[PARAM]);
-    for (int64_t first = 0; first < count; first += BDPO_QUANT_BLOCK) {
-        int64_t block = first / BDPO_QUANT_BLOCK, left = count - first;
-        int64_t n = left < BDPO_QUANT_BLOCK ? left : BDPO_QUANT_BLOCK;
-        double m[BDPO_QUANT_BLOCK], v[BDPO_QUANT_BLOCK];
-        for (int64_t i = 0; i < n; i++) {
-            double g = clip * call->in[GRAD][first + i];
-            m[i] = (double)map[0].level[(int)call->in[M][first + i]] * call->in[M_ABSMAX][block];
-            v[i] = (double)map[1].level[(int)call->in[V][first + i]] * call->in[V_ABSMAX][block];
-            m[i] = at->adamw.beta1 * m[i] + (1 - at->adamw.beta1) * g;
-            v[i] = at->adamw.beta2 * v[i] + (1 - at->adamw.beta2) * g * g;
-            call->out[0][first + i] =
-                call->in[PARAM][first + i] * (1 - lr * at->adamw.weight_decay) -
-                lr / (1 - pow(at->adamw.beta1, t)) * m[i] /
-                    (sqrt(v[i] / (1 - pow(at->adamw.beta2, t))) + at->adamw.eps);
-        }
-        round_block(call->out[1] + first, call->out[2] + block, m, n, &map[0], at->binned);
-        round_block(call->out[3] + first, call->out[4] + block, v, n, &map[1], at->binned);
-    }
+    int64_t blocks = bdpo_shape_count(&call->in_shape[M_ABSMAX]);
+    for (int64_t block = 0; block < blocks; block++) reference_block(call, block, clip, map);
 }
 
 // ---- cases -------------------------------------------------------------------------------------
