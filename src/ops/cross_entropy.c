@@ -4,7 +4,7 @@
 //   0. dlogits = dloss (softmax(logits) - onehot(label)), 0 where the label is ignored
 #include <math.h>
 
-#include "kernels/softmax.h"
+#include "kernels/softmax_rows.h"
 #include "ops/ops.h"
 
 #include "graph/op.h"

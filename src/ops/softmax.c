@@ -3,7 +3,7 @@
 //   x [.., c] -> y [.., c];  dx = y (dy - y . dy)
 #include <math.h>
 
-#include "kernels/softmax.h"
+#include "kernels/softmax_rows.h"
 #include "ops/ops.h"
 
 #include "graph/op.h"

@@ -1,6 +1,6 @@
 // Softmax and cross-entropy over the last axis of f32 rows with row strides.
-#ifndef BDPO_SOFTMAX_H
-#define BDPO_SOFTMAX_H
+#ifndef BDPO_SOFTMAX_ROWS_H
+#define BDPO_SOFTMAX_ROWS_H
 
 #include <bdpo/types.h>
 

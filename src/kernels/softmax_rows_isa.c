@@ -1,5 +1,5 @@
 // Softmax of a row, compiled per instruction set.
-#include "kernels/softmax_isa.h"
+#include "kernels/softmax_rows_isa.h"
 
 #include <math.h>
 

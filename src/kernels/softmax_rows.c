@@ -1,12 +1,12 @@
 // Deals rows to the threads and to the active instruction set.
-#include "kernels/softmax.h"
+#include "kernels/softmax_rows.h"
 
 #include <string.h>
 
 #include "base/status.h"
 #include "kernels/isa.h"
 #include "kernels/parts.h"
-#include "kernels/softmax_isa.h"
+#include "kernels/softmax_rows_isa.h"
 
 BDPO_ISA_TABLE(bdpo_softmax_table, bdpo_softmax_table)
 

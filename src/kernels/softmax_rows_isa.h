@@ -1,8 +1,8 @@
 // Softmax and cross-entropy of one instruction set: single-threaded, one row at a time.
-#ifndef BDPO_SOFTMAX_ISA_H
-#define BDPO_SOFTMAX_ISA_H
+#ifndef BDPO_SOFTMAX_ROWS_ISA_H
+#define BDPO_SOFTMAX_ROWS_ISA_H
 
-#include "kernels/softmax.h"
+#include "kernels/softmax_rows.h"
 
 typedef struct bdpo_softmax_table {
     void (*softmax)(float *y, const float *x, int64_t cols);
