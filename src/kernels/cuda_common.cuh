@@ -1,8 +1,5 @@
-// What every .cu file shares: the stream with its library handle, dtypes, launch shapes.
-//
-// A launcher, bdpo_cuda_<op>, enqueues its kernels on the stream and returns; it allocates nothing
-// and never waits, so that a whole program can be captured. Kernels are templates over the dtype
-// of storage and compute in f32.
+// What every .cu file shares: the stream with its library handle, dtypes, launch shapes. Kernels
+// are templates over the dtype of storage and compute in f32.
 #ifndef BDPO_CUDA_COMMON_CUH
 #define BDPO_CUDA_COMMON_CUH
 
@@ -12,7 +9,7 @@
 #include <cuda_runtime.h>
 
 extern "C" {
-#include "graph/op.h"
+#include "tensor/tensor.h"
 }
 
 // What call->stream points to.
@@ -25,25 +22,11 @@ typedef struct bdpo_cuda_stream {
 
 enum { BDPO_CUDA_THREADS = 256 };
 
-static inline const bdpo_cuda_stream *bdpo_cuda_stream_of(const bdpo_op_call *call)
-{
-    return (const bdpo_cuda_stream *)call->stream;
-}
-
 // Blocks of BDPO_CUDA_THREADS for `count` elements; grid-stride loops take what is over.
 static inline unsigned bdpo_cuda_blocks(int64_t count)
 {
     int64_t blocks = (count + BDPO_CUDA_THREADS - 1) / BDPO_CUDA_THREADS;
     return (unsigned)(blocks < 65535 ? blocks : 65535);
-}
-
-// The outcome of the launches since the last call, as a status naming the operator.
-static inline bdpo_status bdpo_cuda_launched(const bdpo_op_call *call)
-{
-    cudaError_t error = cudaGetLastError();
-    if (error == cudaSuccess) return BDPO_OK;
-    return bdpo_fail(BDPO_UNSUPPORTED, "CUDA kernel of \"%s\": %s", call->op->name,
-                     cudaGetErrorString(error));
 }
 
 __device__ static inline float bdpo_widen(float value)

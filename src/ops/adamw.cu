@@ -1,6 +1,6 @@
 // One step of AdamW in the store; the formula stands in adamw.c. Rate, step number and clip are
 // read on the device, so a captured program serves every step.
-#include "kernels/cuda_common.cuh"
+#include "ops/cuda_launch.cuh"
 
 extern "C" {
 #include "ops/ops.h"

@@ -1,5 +1,5 @@
 // y = a + spread(b): b lies over a with a stride of its own per sample, position and channel.
-#include "kernels/cuda_common.cuh"
+#include "ops/cuda_launch.cuh"
 
 extern "C" {
 #include "ops/broadcast.h"

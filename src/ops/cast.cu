@@ -1,5 +1,5 @@
 // y = x in another float dtype, rounded to nearest even.
-#include "kernels/cuda_common.cuh"
+#include "ops/cuda_launch.cuh"
 
 template <typename Out, typename In>
 __global__ static void cast(Out *y, int64_t stride, const In *x, bdpo_cuda_rows in)

@@ -1,6 +1,6 @@
 // y = gamma (x - mean) rstd + beta, or its SiLU; one block per group of one sample. Two passes:
 // the mean first, then the squares about it, as a single pass would lose digits.
-#include "kernels/cuda_common.cuh"
+#include "ops/cuda_launch.cuh"
 
 extern "C" {
 #include "ops/ops.h"

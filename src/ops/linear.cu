@@ -2,7 +2,7 @@
 //
 // cuBLAS counts columns first: our row-major y [m, n] is its y' [n, m] = w x', w stored [n, k]
 // being its transposed left operand.
-#include "kernels/cuda_common.cuh"
+#include "ops/cuda_launch.cuh"
 
 extern "C" {
 #include "ops/ops.h"

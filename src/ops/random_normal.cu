@@ -1,5 +1,5 @@
 // y[n, ..] = standard normals of sample n's key: the bits of the CPU, from the same core.
-#include "kernels/cuda_common.cuh"
+#include "ops/cuda_launch.cuh"
 
 extern "C" {
 #include "ops/random_key.h"

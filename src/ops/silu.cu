@@ -1,5 +1,5 @@
 // y = x sigmoid(x).
-#include "kernels/cuda_common.cuh"
+#include "ops/cuda_launch.cuh"
 
 template <typename T>
 __global__ static void silu(T *y, int64_t stride, const T *x, bdpo_cuda_rows in)
