@@ -1,15 +1,16 @@
-// The inner product kernel shared by the matrix product and the convolutions: a register tile of
-// C and the packing of B. Included by *_isa.c files only; works on one thread and never allocates.
+// The inner product kernel: register tiles of C, and the packing of A and B for them. Included by
+// *_isa.c files only; works on one thread and never allocates.
 //
-//     tile_pack_b(packed, b, k, n, b_step, b_column);      // once per B block, reused for many
-//     rows tile_block(&(tile_c){.c = c, .ldc = ldc, .alpha = 1}, m, n, k, tile_a_rows(a, lda),
-//     packed);
+//     tile_pack_b_transposed(packed, w, ldw, k, n);        // once, then used for many rows
+//     tile_c c = {.c = y, .ldc = ldy, .alpha = 1};
+//     tile_block(&c, m, n, k, tile_a_rows(x, ldx), tile_b_packed(packed));
 //
 // Each element of C is one chain of fused multiply-adds over k in ascending order, started at
-// zero, whatever the tile that it falls in: its bits do not depend on m, n or the partition.
+// zero, whatever the tile that it falls in and however A and B lie: its bits depend neither on m
+// and n nor on the partition.
 //
-// Keep a packed B block (k x n floats) in half of the second-level cache at most, about 512 rows
-// (k) deep; a deeper product is a sum of blocks, the later ones with `add`.
+// Keep k x n floats of B within half of the second-level cache; a deeper product is a sum of
+// blocks, the later ones with `add`.
 #ifndef BDPO_GEMM_TILE_H
 #define BDPO_GEMM_TILE_H
 
@@ -17,7 +18,7 @@
 
 #include "kernels/simd.h"
 
-// Accumulators TILE_ROWS x TILE_VECTORS, the vectors of B and one broadcast of A fill the
+// TILE_ROWS x TILE_VECTORS accumulators, the vectors of B and one broadcast of A fill the
 // register file: 32 registers with AVX-512, else 16.
 #if defined(__AVX512F__)
 enum { TILE_ROWS = 8, TILE_VECTORS = 3 };
@@ -26,6 +27,7 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
 #else
 enum { TILE_ROWS = 4, TILE_VECTORS = 2 };
 #endif
+enum { TILE_COLUMNS = TILE_VECTORS * VF_LANES };
 
 // Where a product goes: C = alpha A B, plus the old C with `add`, plus `bias` (one number a
 // column) unless NULL.
@@ -51,14 +53,13 @@ BDPO_INLINE tile_a tile_a_rows(const float *a, int64_t lda)
     return (tile_a){.a = a, .stride = lda, .group = TILE_ROWS * lda};
 }
 
-// A stored [k, m] as it rests. Slow for a large lda and k, where each step is another page.
+// A stored [k, m] as it rests. For a small lda: each step of k is lda floats away.
 BDPO_INLINE tile_a tile_a_columns(const float *a, int64_t lda)
 {
     return (tile_a){.a = a, .stride = lda, .group = TILE_ROWS, .by_columns = true};
 }
 
-// A packed by tile_pack_a, or written in that order by its producer: groups of [k][TILE_ROWS].
-// The last 4 floats between two groups are not used.
+// A packed by tile_pack_a_columns: groups of [k][TILE_ROWS], each followed by 4 unused floats.
 BDPO_INLINE int64_t tile_packed_a_group(int64_t k)
 {
     return k * TILE_ROWS + 4;
@@ -68,17 +69,29 @@ BDPO_INLINE tile_a tile_a_packed(const float *packed, int64_t k)
     return (tile_a){packed, TILE_ROWS, tile_packed_a_group(k), true};
 }
 
-// B is packed in panels of whole vectors: panel at column j, `vectors` wide, is
-// [k][vectors * VF_LANES] at packed + j * k. Columns past n are padding of any value.
+// B, by panels of whole vectors. Packed (step 0): the panel at column j is
+// [k][vectors * VF_LANES] at b + j * k. Else B is stored [k, n] with row stride `step` and used as
+// it lies, but for the panel of the last, incomplete vector, which is packed at `last`.
+typedef struct tile_b {
+    const float *b;
+    int64_t step;
+    const float *last;
+} tile_b;
+
+BDPO_INLINE tile_b tile_b_packed(const float *packed)
+{
+    return (tile_b){.b = packed};
+}
+
+BDPO_INLINE int64_t tile_vectors(int64_t n)
+{
+    return (n + VF_LANES - 1) / VF_LANES;
+}
 // Vectors of the next panel when `left` are still to go: as wide as possible, never 3 + 1.
 BDPO_INLINE int64_t tile_panel_vectors(int64_t left)
 {
     if (TILE_VECTORS == 3 && left == 4) return 2;
     return left < TILE_VECTORS ? left : TILE_VECTORS;
-}
-BDPO_INLINE int64_t tile_vectors(int64_t n)
-{
-    return (n + VF_LANES - 1) / VF_LANES;
 }
 // Floats of a packed B.
 BDPO_INLINE int64_t tile_packed_b_size(int64_t k, int64_t n)
@@ -88,41 +101,83 @@ BDPO_INLINE int64_t tile_packed_b_size(int64_t k, int64_t n)
 
 // ---- the tile ------------------------------------------------------------------------------
 
-// C[rows, vectors] of one tile. `rows`, `vectors` and `by_columns` are constants after inlining.
-// `tail` is the number of valid lanes of the last vector.
-BDPO_INLINE void tile_store(int rows, int vectors, vf acc[TILE_ROWS][TILE_VECTORS], float *c,
-                            const float *bias, int tail, const tile_c *out)
+// One tile's work. `tail` is the number of valid columns of its last vector. `ahead` points to
+// rows of A that will be wanted soon, two rows at a time, `ahead_stride` apart.
+typedef struct tile_work {
+    const float *a, *b;
+    int64_t a_stride, b_step, k;
+    float *c;
+    const float *bias;
+    int tail;
+    const float *ahead;
+    int64_t ahead_stride;
+} tile_work;
+
+// One vector of C or of the bias.
+BDPO_INLINE vf tile_load(const float *p, bool whole, int tail)
 {
-    vf alpha = vf_set(out->alpha);
-    BDPO_UNROLL
-    for (int i = 0; i < rows; i++) {
-        float *row = c + i * out->ldc;
+    return whole ? vf_load(p) : vf_load_n(p, tail);
+}
+
+// acc -> C. `rows`, `vectors` and `full` are constants after inlining; plain passes over the
+// registers, so that no branch stands between the stores.
+BDPO_INLINE void tile_store(int rows, int vectors, bool full, vf acc[TILE_ROWS][TILE_VECTORS],
+                            const tile_work *w, const tile_c *out)
+{
+    const vf alpha = vf_set(out->alpha);
+    const int64_t ldc = out->ldc;
+    const int tail = w->tail;
+    float *const c = w->c;
+    if (out->add) {
+        BDPO_UNROLL
+        for (int i = 0; i < rows; i++) {
+            BDPO_UNROLL
+            for (int j = 0; j < vectors; j++) {
+                const float *at = c + i * ldc + j * VF_LANES;
+                acc[i][j] = vf_fma(acc[i][j], alpha, tile_load(at, full || j < vectors - 1, tail));
+            }
+        }
+    } else {
+        BDPO_UNROLL
+        for (int i = 0; i < rows; i++) {
+            BDPO_UNROLL
+            for (int j = 0; j < vectors; j++) acc[i][j] *= alpha;
+        }
+    }
+    if (w->bias) {
         BDPO_UNROLL
         for (int j = 0; j < vectors; j++) {
-            int at = j * VF_LANES;
-            vf x = acc[i][j] * alpha;
-            if (j == vectors - 1 && tail < VF_LANES) {
-                if (out->add) x += vf_load_n(row + at, tail);
-                if (bias) x += vf_load_n(bias + at, tail);
-                vf_store_n(row + at, x, tail);
-            } else {
-                if (out->add) x += vf_load(row + at);
-                if (bias) x += vf_load(bias + at);
-                vf_store(row + at, x);
-            }
+            vf column = tile_load(w->bias + j * VF_LANES, full || j < vectors - 1, tail);
+            BDPO_UNROLL
+            for (int i = 0; i < rows; i++) acc[i][j] += column;
+        }
+    }
+    BDPO_UNROLL
+    for (int i = 0; i < rows; i++) {
+        BDPO_UNROLL
+        for (int j = 0; j < vectors; j++) {
+            float *at = c + i * ldc + j * VF_LANES;
+            if (full || j < vectors - 1)
+                vf_store(at, acc[i][j]);
+            else
+                vf_store_n(at, acc[i][j], tail);
         }
     }
 }
 
-BDPO_INLINE void tile_product(int rows, int vectors, bool by_columns, const float *a,
-                              int64_t stride, const float *b, int64_t k, float *c,
-                              const float *bias, int tail, const tile_c *out)
+BDPO_INLINE void tile_product(int rows, int vectors, bool by_columns, const tile_work *w,
+                              const tile_c *out)
 {
+    const float *a = w->a, *b = w->b, *ahead = w->ahead;
+    const int64_t k = w->k, a_stride = w->a_stride, b_step = w->b_step;
+    const int64_t ahead_stride = w->ahead_stride;
     vf acc[TILE_ROWS][TILE_VECTORS];
     BDPO_UNROLL
     for (int i = 0; i < rows; i++) {
-        __builtin_prefetch(c + i * out->ldc, 1);
-        __builtin_prefetch(c + i * out->ldc + vectors * VF_LANES - 1, 1);
+        if (out->add) {
+            __builtin_prefetch(w->c + i * out->ldc, 1);
+            __builtin_prefetch(w->c + i * out->ldc + vectors * VF_LANES - 1, 1);
+        }
         BDPO_UNROLL
         for (int j = 0; j < vectors; j++) acc[i][j] = vf_zero();
     }
@@ -132,31 +187,33 @@ BDPO_INLINE void tile_product(int rows, int vectors, bool by_columns, const floa
         for (int j = 0; j < vectors; j++) bp[j] = vf_load(b + j * VF_LANES);
         BDPO_UNROLL
         for (int i = 0; i < rows; i++) {
-            vf ai = vf_set(a[by_columns ? i : i * stride]);
+            vf ai = vf_set(a[by_columns ? i : i * a_stride]);
             BDPO_UNROLL
             for (int j = 0; j < vectors; j++) acc[i][j] = vf_fma(ai, bp[j], acc[i][j]);
         }
-        a += by_columns ? stride : 1;
-        b += vectors * VF_LANES;
+        if (!by_columns) { // one line in 16 is new; the others cost a slot of an idle port
+            __builtin_prefetch(ahead + p);
+            __builtin_prefetch(ahead + ahead_stride + p);
+        }
+        a += by_columns ? a_stride : 1;
+        b += b_step;
     }
-    tile_store(rows, vectors, acc, c, bias, tail, out);
+    if (w->tail == VF_LANES)
+        tile_store(rows, vectors, true, acc, w, out);
+    else
+        tile_store(rows, vectors, false, acc, w, out);
 }
 
-typedef void tile_function(const float *a, int64_t stride, const float *b, int64_t k, float *c,
-                           const float *bias, int tail, const tile_c *out);
+typedef void tile_function(const tile_work *w, const tile_c *out);
 
 #define TILE_DEFINE_(rows, vectors)                                                                \
-    static void tile_rows_##rows##_##vectors(const float *a, int64_t stride, const float *b,       \
-                                             int64_t k, float *c, const float *bias, int tail,     \
-                                             const tile_c *out)                                    \
+    static void tile_rows_##rows##_##vectors(const tile_work *w, const tile_c *out)                \
     {                                                                                              \
-        tile_product(rows, vectors, false, a, stride, b, k, c, bias, tail, out);                   \
+        tile_product(rows, vectors, false, w, out);                                                \
     }                                                                                              \
-    static void tile_columns_##rows##_##vectors(const float *a, int64_t stride, const float *b,    \
-                                                int64_t k, float *c, const float *bias, int tail,  \
-                                                const tile_c *out)                                 \
+    static void tile_columns_##rows##_##vectors(const tile_work *w, const tile_c *out)             \
     {                                                                                              \
-        tile_product(rows, vectors, true, a, stride, b, k, c, bias, tail, out);                    \
+        tile_product(rows, vectors, true, w, out);                                                 \
     }
 #define TILE_NAME_(rows, vectors)                                                                  \
     [rows - 1][vectors - 1] = {tile_rows_##rows##_##vectors, tile_columns_##rows##_##vectors},
@@ -177,21 +234,41 @@ typedef void tile_function(const float *a, int64_t stride, const float *b, int64
 TILE_LIST_(TILE_DEFINE_)
 static tile_function *const tile_functions[TILE_ROWS][TILE_VECTORS][2] = {TILE_LIST_(TILE_NAME_)};
 
-// out->c[m, n] = A[m, k] times a packed B. A group of A's rows stays in the first-level cache
-// while the panels of B pass by.
-static inline void tile_block(const tile_c *out, int64_t m, int64_t n, int64_t k, tile_a a,
-                              const float *packed_b)
+// One group of rows against all panels of B. `next` is the group after it, or this one again.
+static inline void tile_group(const tile_c *out, float *c, int64_t rows, int64_t n, int64_t k,
+                              const tile_a *a, const tile_b *b, const float *next)
 {
-    int64_t n_vectors = tile_vectors(n);
-    for (int64_t i = 0; i < m; i += TILE_ROWS, a.a += a.group) {
-        int64_t rows = m - i < TILE_ROWS ? m - i : TILE_ROWS;
-        for (int64_t v = 0, vectors; v < n_vectors; v += vectors) {
-            vectors = tile_panel_vectors(n_vectors - v);
-            int64_t column = v * VF_LANES, left = n - (v + vectors - 1) * VF_LANES;
-            tile_functions[rows - 1][vectors - 1][a.by_columns](
-                a.a, a.stride, packed_b + column * k, k, out->c + i * out->ldc + column,
-                out->bias ? out->bias + column : NULL, left < VF_LANES ? (int)left : VF_LANES, out);
-        }
+    tile_work w = {.a = a->a, .a_stride = a->stride, .k = k, .tail = VF_LANES};
+    int64_t n_vectors = tile_vectors(n), ahead_row = 0;
+    for (int64_t v = 0, vectors; v < n_vectors; v += vectors) {
+        vectors = tile_panel_vectors(n_vectors - v);
+        int64_t column = v * VF_LANES;
+        bool incomplete = n - column < vectors * VF_LANES, packed = b->step == 0 || incomplete;
+        w.b = b->step == 0 ? b->b + column * k : incomplete ? b->last : b->b + column;
+        w.b_step = packed ? vectors * VF_LANES : b->step;
+        w.c = c + column;
+        w.bias = out->bias ? out->bias + column : NULL;
+        if (incomplete) w.tail = (int)(n - column - (vectors - 1) * VF_LANES);
+        // Each panel fetches two rows of the next group, so that a whole group is in the cache
+        // when its turn comes; its first lines are what the hardware would not foresee.
+        bool fetch = ahead_row < TILE_ROWS;
+        w.ahead = fetch ? next + ahead_row * a->stride : a->a;
+        w.ahead_stride = fetch ? a->stride : 0;
+        ahead_row += 2;
+        tile_functions[rows - 1][vectors - 1][a->by_columns](&w, out);
+    }
+}
+
+// out->c[m, n] = A[m, k] B. A group of A's rows stays in the first-level cache while the panels
+// of B pass by.
+static inline void tile_block(const tile_c *out, int64_t m, int64_t n, int64_t k, tile_a a,
+                              tile_b b)
+{
+    for (int64_t i = 0; i < m; i += TILE_ROWS) {
+        const float *next = i + 2 * TILE_ROWS <= m ? a.a + a.group : a.a;
+        tile_group(out, out->c + i * out->ldc, m - i < TILE_ROWS ? m - i : TILE_ROWS, n, k, &a, &b,
+                   next);
+        a.a += a.group;
     }
 }
 
@@ -216,22 +293,20 @@ BDPO_INLINE void tile_transpose_4(vf out[4], const float *const row[VF_LANES], i
 #    endif
     }
 #    if defined(__AVX512F__)
-#        define UNPACK_(half, a, b) _mm512_unpack##half##_ps(a, b)
-#        define UNPACK2_(half, a, b)                                                               \
-            _mm512_castpd_ps(_mm512_unpack##half##_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)))
+    vd low01 = (vd)_mm512_unpacklo_ps(in[0], in[1]), low23 = (vd)_mm512_unpacklo_ps(in[2], in[3]);
+    vd high01 = (vd)_mm512_unpackhi_ps(in[0], in[1]), high23 = (vd)_mm512_unpackhi_ps(in[2], in[3]);
+    out[0] = (vf)_mm512_unpacklo_pd(low01, low23);
+    out[1] = (vf)_mm512_unpackhi_pd(low01, low23);
+    out[2] = (vf)_mm512_unpacklo_pd(high01, high23);
+    out[3] = (vf)_mm512_unpackhi_pd(high01, high23);
 #    else
-#        define UNPACK_(half, a, b) _mm256_unpack##half##_ps(a, b)
-#        define UNPACK2_(half, a, b)                                                               \
-            _mm256_castpd_ps(_mm256_unpack##half##_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)))
+    vd low01 = (vd)_mm256_unpacklo_ps(in[0], in[1]), low23 = (vd)_mm256_unpacklo_ps(in[2], in[3]);
+    vd high01 = (vd)_mm256_unpackhi_ps(in[0], in[1]), high23 = (vd)_mm256_unpackhi_ps(in[2], in[3]);
+    out[0] = (vf)_mm256_unpacklo_pd(low01, low23);
+    out[1] = (vf)_mm256_unpackhi_pd(low01, low23);
+    out[2] = (vf)_mm256_unpacklo_pd(high01, high23);
+    out[3] = (vf)_mm256_unpackhi_pd(high01, high23);
 #    endif
-    vf low01 = UNPACK_(lo, in[0], in[1]), low23 = UNPACK_(lo, in[2], in[3]);
-    vf high01 = UNPACK_(hi, in[0], in[1]), high23 = UNPACK_(hi, in[2], in[3]);
-    out[0] = UNPACK2_(lo, low01, low23);
-    out[1] = UNPACK2_(hi, low01, low23);
-    out[2] = UNPACK2_(lo, high01, high23);
-    out[3] = UNPACK2_(hi, high01, high23);
-#    undef UNPACK_
-#    undef UNPACK2_
 #else
     for (int j = 0; j < 4; j++) {
         float lane[VF_LANES];
@@ -241,7 +316,8 @@ BDPO_INLINE void tile_transpose_4(vf out[4], const float *const row[VF_LANES], i
 #endif
 }
 
-// One vector of columns of a B stored [n, k]: `lanes` rows of b, into out[p * step].
+// One vector of columns of a B stored [n, k]: `lanes` rows of b, into out[p * step]. The lanes
+// behind them repeat the last row; nobody reads what becomes of them.
 static inline void tile_pack_transposed(float *out, int64_t step, const float *b, int64_t ldb,
                                         int64_t k, int64_t lanes)
 {
@@ -274,26 +350,59 @@ static inline void tile_pack_b_transposed(float *packed, const float *b, int64_t
     }
 }
 
+// One whole panel of a B stored [k, n]; `vectors` is a constant after inlining.
+BDPO_INLINE void tile_pack_panel(float *panel, const float *b, int64_t ldb, int64_t k, int vectors)
+{
+    for (int64_t p = 0; p < k; p++, b += ldb, panel += vectors * VF_LANES) {
+        BDPO_UNROLL
+        for (int u = 0; u < vectors; u++) vf_store(panel + u * VF_LANES, vf_load(b + u * VF_LANES));
+    }
+}
+
+// The panel at column `first` of a B stored [k, n].
+static inline void tile_pack_b_panel(float *panel, const float *b, int64_t ldb, int64_t k,
+                                     int64_t n, int64_t first)
+{
+    int64_t vectors = tile_panel_vectors(tile_vectors(n) - first / VF_LANES);
+    int64_t width = vectors * VF_LANES, columns = n - first;
+    b += first;
+    if (width > columns) {
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t j = 0; j < width; j++)
+                panel[p * width + j] = j < columns ? b[p * ldb + j] : 0.0F;
+    } else if (vectors == TILE_VECTORS) {
+        tile_pack_panel(panel, b, ldb, k, TILE_VECTORS);
+    } else if (vectors == 2) {
+        tile_pack_panel(panel, b, ldb, k, 2);
+    } else {
+        tile_pack_panel(panel, b, ldb, k, 1);
+    }
+}
+
 // Packs a B stored [k, n] (b[p * ldb + j]).
 static inline void tile_pack_b_rows(float *packed, const float *b, int64_t ldb, int64_t k,
                                     int64_t n)
 {
-    int64_t n_vectors = tile_vectors(n), full = n / VF_LANES;
-    for (int64_t p = 0; p < k; p++, b += ldb) {
-        for (int64_t v = 0, vectors; v < n_vectors; v += vectors) {
-            vectors = tile_panel_vectors(n_vectors - v);
-            float *out = packed + v * VF_LANES * k + p * vectors * VF_LANES;
-            for (int64_t u = 0; u < vectors; u++) {
-                int64_t j = (v + u) * VF_LANES;
-                vf x = v + u < full ? vf_load(b + j) : vf_load_n(b + j, (int)(n - j));
-                vf_store(out + u * VF_LANES, x);
-            }
-        }
+    for (int64_t j = 0; j < n;) {
+        tile_pack_b_panel(packed + j * k, b, ldb, k, n, j);
+        j += tile_panel_vectors(tile_vectors(n) - j / VF_LANES) * VF_LANES;
     }
 }
 
-// Packs an A stored [k, m] (a[p * lda + i]) for tile_a_packed. Floats of the result:
-// groups of TILE_ROWS rows times tile_packed_a_group(k).
+// A B stored [k, n], used as it lies; `last` holds k * TILE_COLUMNS floats for its edge.
+static inline tile_b tile_b_rows(float *last, const float *b, int64_t ldb, int64_t k, int64_t n)
+{
+    int64_t j = 0, next = 0; // the last panel begins at j
+    while (next < n) {
+        j = next;
+        next += tile_panel_vectors(tile_vectors(n) - j / VF_LANES) * VF_LANES;
+    }
+    if (n % VF_LANES) tile_pack_b_panel(last, b, ldb, k, n, j);
+    return (tile_b){.b = b, .step = ldb, .last = last};
+}
+
+// Packs an A stored [k, m] (a[p * lda + i]) for tile_a_packed: as many groups as m has, each
+// tile_packed_a_group(k) floats.
 static inline void tile_pack_a_columns(float *packed, const float *a, int64_t lda, int64_t m,
                                        int64_t k)
 {
