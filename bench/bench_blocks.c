@@ -1,6 +1,8 @@
 // The blocks of the SD UNet, forward and forward + backward, through the engine: SD 1.5's four
 // levels at two images, and the small shapes of toy models. bench/torch_blocks.py does the same
-// work in PyTorch, bench/compare.sh runs both.
+// work in PyTorch, bench/compare.sh runs both. "both" and "memory" are with norms and activations
+// computed again in the backward pass, which costs next to nothing; "_all_kept" without that,
+// "_checkpointed" with whole segments computed again.
 #include "bench.h"
 
 #include <bdpo/engine.h>
@@ -57,13 +59,19 @@ static void run_plan(void *plan)
     check(bdpo_plan_run(plan));
 }
 
-static void bench_plan(bdpo_engine *engine, bdpo_store *store, const block_shape *s,
-                       const char *name, bool backward, bool checkpointing)
+// Of a forward + backward pass: what is kept for the backward pass.
+typedef enum keeping { KEEP_LEAN, KEEP_ALL, KEEP_SEGMENTS } keeping;
+static const char *const keeping_suffix[] = {"", "_all_kept", "_checkpointed"};
+
+static void bench_plan(bdpo_engine *engine, bdpo_store *store, const block_shape *shape,
+                       const char *name, bool backward, keeping keep)
 {
+    block_shape lean = *shape, *s = &lean;
+    lean.lean = keep == KEEP_LEAN;
     bdpo_graph *g;
     bdpo_plan *plan;
     check(bdpo_graph_new(&g, store));
-    bdpo_graph_set_checkpointing(g, checkpointing);
+    bdpo_graph_set_checkpointing(g, keep != KEEP_ALL);
     bdpo_node *y = block_build(g, s);
     if (backward)
         block_backward(g, y);
@@ -79,10 +87,10 @@ static void bench_plan(bdpo_engine *engine, bdpo_store *store, const block_shape
     }
     char what[96];
     snprintf(what, sizeof what, "%s/%s%s", name, backward ? "both" : "forward",
-             checkpointing ? "_checkpointed" : "");
+             keeping_suffix[keep]);
     bench_measure(what, block_flops(s) * (backward ? 3 : 1), 0, run_plan, plan);
     if (backward) {
-        snprintf(what, sizeof what, "%s/memory%s", name, checkpointing ? "_checkpointed" : "");
+        snprintf(what, sizeof what, "%s/memory%s", name, keeping_suffix[keep]);
         bench_memory(what, (double)bdpo_plan_costs(plan).peak_bytes);
     }
     bdpo_plan_free(plan);
@@ -91,7 +99,12 @@ static void bench_plan(bdpo_engine *engine, bdpo_store *store, const block_shape
 
 static bool any_wanted(const char *name)
 {
-    static const char *const parts[] = {"forward", "both", "memory", "both_checkpointed",
+    static const char *const parts[] = {"forward",
+                                        "both",
+                                        "memory",
+                                        "both_all_kept",
+                                        "memory_all_kept",
+                                        "both_checkpointed",
                                         "memory_checkpointed"};
     char what[96];
     bool wanted = false;
@@ -111,9 +124,10 @@ static void bench_block(const char *name, const block_shape *s)
     check(bdpo_store_new(&store, engine));
     check(block_declare(store, s));
     fill_store(store);
-    bench_plan(engine, store, s, name, false, false);
-    bench_plan(engine, store, s, name, true, false);
-    bench_plan(engine, store, s, name, true, true);
+    bench_plan(engine, store, s, name, false, KEEP_LEAN);
+    bench_plan(engine, store, s, name, true, KEEP_LEAN);
+    bench_plan(engine, store, s, name, true, KEEP_ALL);
+    bench_plan(engine, store, s, name, true, KEEP_SEGMENTS);
     bdpo_store_free(store);
     bdpo_engine_free(engine);
 }

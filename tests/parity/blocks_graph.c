@@ -117,31 +117,57 @@ static bdpo_node *conv(bdpo_graph *g, bdpo_node *x, const char *weight, const ch
     return bdpo_conv2d(g, x, bdpo_param(g, weight), bdpo_param(g, bias), options);
 }
 
-static bdpo_node *norm_silu(bdpo_graph *g, bdpo_node *x, const char *weight, const char *bias,
-                            const block_shape *s)
+// The coarse segments, and the lean ones.
+static void coarse_begin(bdpo_graph *g, const block_shape *s)
+{
+    if (!s->lean) bdpo_segment_begin(g);
+}
+
+static void coarse_end(bdpo_graph *g, const block_shape *s)
+{
+    if (!s->lean) bdpo_segment_end(g);
+}
+
+static void lean_begin(bdpo_graph *g, const block_shape *s)
+{
+    if (s->lean) bdpo_segment_begin(g);
+}
+
+static void lean_end(bdpo_graph *g, const block_shape *s)
+{
+    if (s->lean) bdpo_segment_end(g);
+}
+
+static bdpo_node *norm_silu_conv(bdpo_graph *g, bdpo_node *x, const char *const names[4],
+                                 const block_shape *s)
 {
     bdpo_group_norm_options options = {.groups = (int)s->groups, .eps = 1e-5F, .silu = true};
-    return bdpo_group_norm(g, x, bdpo_param(g, weight), bdpo_param(g, bias), &options);
+    lean_begin(g, s);
+    bdpo_node *h =
+        bdpo_group_norm(g, x, bdpo_param(g, names[0]), bdpo_param(g, names[1]), &options);
+    h = conv(g, h, names[2], names[3], &same_3x3);
+    lean_end(g, s);
+    return h;
 }
 
 static bdpo_node *residual(bdpo_graph *g, const block_shape *s)
 {
+    static const char *const first[] = {"norm1.weight", "norm1.bias", "conv1.weight", "conv1.bias"};
+    static const char *const second[] = {"norm2.weight", "norm2.bias", "conv2.weight",
+                                         "conv2.bias"};
     bdpo_node *x = bdpo_param(g, "x");
-    bdpo_segment_begin(g);
+    coarse_begin(g, s);
     bdpo_node *time =
         bdpo_linear(g, bdpo_silu(g, bdpo_param(g, "temb")), bdpo_param(g, "time_emb_proj.weight"),
                     bdpo_param(g, "time_emb_proj.bias"), BDPO_NO_ACTIVATION);
-    bdpo_node *h = norm_silu(g, x, "norm1.weight", "norm1.bias", s);
-    h = conv(g, h, "conv1.weight", "conv1.bias", &same_3x3);
-    h = bdpo_add(g, h, time);
-    bdpo_segment_end(g);
-    bdpo_segment_begin(g);
-    h = norm_silu(g, h, "norm2.weight", "norm2.bias", s);
-    h = conv(g, h, "conv2.weight", "conv2.bias", &same_3x3);
+    bdpo_node *h = bdpo_add(g, norm_silu_conv(g, x, first, s), time);
+    coarse_end(g, s);
+    coarse_begin(g, s);
+    h = norm_silu_conv(g, h, second, s);
     bdpo_node *skip = x;
     if (s->c_in != s->c_out) skip = conv(g, x, "conv_shortcut.weight", "conv_shortcut.bias", NULL);
     h = bdpo_add(g, h, skip);
-    bdpo_segment_end(g);
+    coarse_end(g, s);
     return h;
 }
 
@@ -158,53 +184,73 @@ static bdpo_node *project(bdpo_graph *g, bdpo_node *x, const char *weight, const
     return bdpo_linear(g, x, inner(g, weight), bias ? inner(g, bias) : NULL, BDPO_NO_ACTIVATION);
 }
 
+static bdpo_node *attend(bdpo_graph *g, bdpo_node *q, bdpo_node *k, bdpo_node *v,
+                         const block_shape *s)
+{
+    return bdpo_attention(g, q, k, v, NULL, &(bdpo_attention_options){.heads = (int)s->heads});
+}
+
 static bdpo_node *self_attention(bdpo_graph *g, bdpo_node *h, const block_shape *s)
 {
+    lean_begin(g, s);
     bdpo_node *x = bdpo_layer_norm(g, h, inner(g, "norm1.weight"), inner(g, "norm1.bias"), 1e-5F);
     bdpo_node *q = project(g, x, "attn1.to_q.weight", NULL);
     bdpo_node *k = project(g, x, "attn1.to_k.weight", NULL);
     bdpo_node *v = project(g, x, "attn1.to_v.weight", NULL);
-    bdpo_node *y =
-        bdpo_attention(g, q, k, v, NULL, &(bdpo_attention_options){.heads = (int)s->heads});
+    lean_end(g, s);
+    bdpo_node *y = attend(g, q, k, v, s);
     return bdpo_add(g, project(g, y, "attn1.to_out.0.weight", "attn1.to_out.0.bias"), h);
 }
 
 static bdpo_node *cross_attention(bdpo_graph *g, bdpo_node *h, const block_shape *s)
 {
     bdpo_node *context = bdpo_param(g, "context");
+    lean_begin(g, s);
     bdpo_node *x = bdpo_layer_norm(g, h, inner(g, "norm2.weight"), inner(g, "norm2.bias"), 1e-5F);
     bdpo_node *q = project(g, x, "attn2.to_q.weight", NULL);
+    lean_end(g, s);
     bdpo_node *k = project(g, context, "attn2.to_k.weight", NULL);
     bdpo_node *v = project(g, context, "attn2.to_v.weight", NULL);
-    bdpo_node *y =
-        bdpo_attention(g, q, k, v, NULL, &(bdpo_attention_options){.heads = (int)s->heads});
+    bdpo_node *y = attend(g, q, k, v, s);
     return bdpo_add(g, project(g, y, "attn2.to_out.0.weight", "attn2.to_out.0.bias"), h);
 }
 
-static bdpo_node *feed_forward(bdpo_graph *g, bdpo_node *h)
+static bdpo_node *feed_forward(bdpo_graph *g, bdpo_node *h, const block_shape *s)
 {
+    lean_begin(g, s);
     bdpo_node *x = bdpo_layer_norm(g, h, inner(g, "norm3.weight"), inner(g, "norm3.bias"), 1e-5F);
-    bdpo_node *y = bdpo_geglu(g, project(g, x, "ff.net.0.proj.weight", "ff.net.0.proj.bias"));
-    return bdpo_add(g, project(g, y, "ff.net.2.weight", "ff.net.2.bias"), h);
+    bdpo_node *y = project(g, x, "ff.net.0.proj.weight", "ff.net.0.proj.bias");
+    lean_end(g, s);
+    lean_begin(g, s);
+    y = project(g, bdpo_geglu(g, y), "ff.net.2.weight", "ff.net.2.bias");
+    lean_end(g, s);
+    return bdpo_add(g, y, h);
+}
+
+static bdpo_node *norm_in(bdpo_graph *g, bdpo_node *x, const block_shape *s)
+{
+    bdpo_group_norm_options options = {.groups = (int)s->groups, .eps = 1e-6F};
+    lean_begin(g, s);
+    bdpo_node *h =
+        bdpo_group_norm(g, x, bdpo_param(g, "norm.weight"), bdpo_param(g, "norm.bias"), &options);
+    h = conv(g, h, "proj_in.weight", "proj_in.bias", NULL);
+    lean_end(g, s);
+    return h;
 }
 
 static bdpo_node *transformer(bdpo_graph *g, const block_shape *s)
 {
     bdpo_node *x = bdpo_param(g, "x");
-    bdpo_segment_begin(g);
-    bdpo_group_norm_options options = {.groups = (int)s->groups, .eps = 1e-6F};
-    bdpo_node *h =
-        bdpo_group_norm(g, x, bdpo_param(g, "norm.weight"), bdpo_param(g, "norm.bias"), &options);
-    h = conv(g, h, "proj_in.weight", "proj_in.bias", NULL);
-    h = self_attention(g, h, s);
-    bdpo_segment_end(g);
-    bdpo_segment_begin(g);
+    coarse_begin(g, s);
+    bdpo_node *h = self_attention(g, norm_in(g, x, s), s);
+    coarse_end(g, s);
+    coarse_begin(g, s);
     h = cross_attention(g, h, s);
-    bdpo_segment_end(g);
-    bdpo_segment_begin(g);
-    h = feed_forward(g, h);
+    coarse_end(g, s);
+    coarse_begin(g, s);
+    h = feed_forward(g, h, s);
     h = bdpo_add(g, conv(g, h, "proj_out.weight", "proj_out.bias", NULL), x);
-    bdpo_segment_end(g);
+    coarse_end(g, s);
     return h;
 }
 

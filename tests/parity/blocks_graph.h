@@ -23,6 +23,7 @@ typedef struct block_shape {
     int64_t time_width;  // of temb
     int64_t context_tokens, context_width;
     bool trains_context; // the context is a trainable leaf too
+    bool lean;           // which segments there are, see block_build()
 } block_shape;
 
 // SD 1.5: 8 heads, 32 groups, time width 1280, context [77, 768].
@@ -43,8 +44,10 @@ int block_params(const block_shape *s, block_param out[BLOCK_MAX_PARAMS]);
 // Declares all leaves.
 BDPO_MUST_CHECK bdpo_status block_declare(bdpo_store *store, const block_shape *s);
 
-// Builds the block on the store's leaves, as two segments of the residual block or three of the
-// transformer, and returns y.
+// Builds the block on the store's leaves and returns y. Its segments, which matter with gradient
+// checkpointing: the two halves of a residual block and the three parts of a transformer; or, lean,
+// each norm or GEGLU with the products that read it. Lean costs next to nothing: what is computed
+// again is element-wise, since the products' own values stand outside.
 bdpo_node *block_build(bdpo_graph *g, const block_shape *s);
 
 // Adds the backward pass from the cotangent of y, an input called "dy".
