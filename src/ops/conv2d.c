@@ -91,15 +91,16 @@ static bdpo_status shape(bdpo_node *node)
 static void grad(bdpo_graph *g, bdpo_node *node, bdpo_node *const *dy, bdpo_node **dx)
 {
     const bdpo_conv2d_options *options = node->attrs;
-    if (bdpo_wants_grad(node, 0))
-        dx[0] = bdpo_node_new(g, &bdpo_op_conv2d_input_grad,
-                              &(grad_attrs){*options, bdpo_in(node, 0)->shape},
-                              (bdpo_node *[]){dy[0], node->in[1]}, 2);
+    // Toward the input last: x is dead by then, and its memory free for dx.
+    if (node->n_in > 2 && bdpo_wants_grad(node, 2)) dx[2] = bdpo_sum_over_rows(g, dy[0]);
     if (bdpo_wants_grad(node, 1))
         dx[1] = bdpo_node_new(g, &bdpo_op_conv2d_weight_grad,
                               &(grad_attrs){*options, bdpo_in(node, 1)->shape},
                               (bdpo_node *[]){dy[0], node->in[0]}, 2);
-    if (node->n_in > 2 && bdpo_wants_grad(node, 2)) dx[2] = bdpo_sum_over_rows(g, dy[0]);
+    if (bdpo_wants_grad(node, 0))
+        dx[0] = bdpo_node_new(g, &bdpo_op_conv2d_input_grad,
+                              &(grad_attrs){*options, bdpo_in(node, 0)->shape},
+                              (bdpo_node *[]){dy[0], node->in[1]}, 2);
 }
 
 static void cpu(const bdpo_op_call *call)

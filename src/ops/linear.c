@@ -76,9 +76,10 @@ static void grad(bdpo_graph *g, bdpo_node *node, bdpo_node *const *dy, bdpo_node
                                      node->in, node->n_in);
         dz = bdpo_node_new(g, activation_backward(activation), NULL, (bdpo_node *[]){dz, z}, 2);
     }
-    if (bdpo_wants_grad(node, 0)) dx[0] = input_grad(g, dz, node->in[1]);
-    if (bdpo_wants_grad(node, 1)) dx[1] = weight_grad(g, dz, node->in[0]);
+    // Toward the input last: x is dead by then, and its memory free for dx.
     if (node->n_in > 2 && bdpo_wants_grad(node, 2)) dx[2] = bdpo_sum_over_rows(g, dz);
+    if (bdpo_wants_grad(node, 1)) dx[1] = weight_grad(g, dz, node->in[0]);
+    if (bdpo_wants_grad(node, 0)) dx[0] = input_grad(g, dz, node->in[1]);
 }
 
 static bdpo_gemm_activation fused(bdpo_activation activation)
