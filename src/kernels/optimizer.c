@@ -3,6 +3,7 @@
 #include "kernels/optimizer.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "kernels/elementwise.h"
 #include "kernels/isa.h"
@@ -58,6 +59,31 @@ static float part_centre(int i, int n)
     return (edge[0] + edge[1]) / 2.0f;
 }
 
+// The least number of a bin: of its 16 upper bits with all others 0, or, below 0, all others 1. The
+// first bin takes in all that is smaller.
+static float least_of(int bin, bool negative)
+{
+    uint32_t bits = (uint32_t)(BDPO_MAP_FIRST_BIN + bin) << 16;
+    float least;
+    if (negative) bits |= 0x8000ffffu;
+    if (bin == 0 && !negative) bits = 0;
+    memcpy(&least, &bits, sizeof least);
+    return least;
+}
+
+static void fill_bins(bdpo_dynamic_map *map)
+{
+    int code = 0;
+    for (int bin = BDPO_MAP_BINS - 1; bin >= 0; bin--) { // from -1 up
+        while (map->bound[code] < least_of(bin, true)) code++;
+        map->below[1][bin] = (uint8_t)code;
+    }
+    for (int bin = 0; bin < BDPO_MAP_BINS; bin++) {
+        while (map->bound[code] < least_of(bin, false)) code++;
+        map->below[0][bin] = (uint8_t)code;
+    }
+}
+
 void bdpo_dynamic_map_fill(bdpo_dynamic_map *map, bool is_signed)
 {
     static const float decade[] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
@@ -71,6 +97,7 @@ void bdpo_dynamic_map_fill(bdpo_dynamic_map *map, bool is_signed)
     for (int i = 0; is_signed && i < 127; i++) map->level[126 - i] = -map->level[128 + i];
     for (int i = 0; i < 255; i++) map->bound[i] = (map->level[i] + map->level[i + 1]) / 2.0f;
     map->bound[255] = INFINITY;
+    fill_bins(map);
 }
 
 typedef struct maps {
@@ -99,11 +126,15 @@ typedef struct gathered {
 
 static void place(gathered *b, int64_t first, int count, const bdpo_block_order *order)
 {
-    int64_t size = order->positions * order->channels;
+    int64_t size = order->positions * order->channels, outer = first / size * size;
+    int64_t channel = first % size / order->positions, position = first % order->positions;
     for (int i = 0; i < count; i++) {
-        int64_t outer = (first + i) / size, inner = (first + i) % size;
-        int64_t channel = inner / order->positions, position = inner % order->positions;
-        b->at[i] = outer * size + position * order->channels + channel;
+        b->at[i] = outer + position * order->channels + channel;
+        if (++position < order->positions) continue;
+        position = 0;
+        if (++channel < order->channels) continue;
+        channel = 0;
+        outer += size;
     }
 }
 

@@ -33,9 +33,15 @@ enum { BDPO_QUANT_BLOCK = 256 };
 // The dynamic map of bitsandbytes: 256 levels in ascending order, from -0.993 to 1 (signed) or 0
 // to 1. Seven decades, the k-th from the top cut into 64 >> k equal parts a sign (unsigned: 128 >>
 // k) whose centres are levels; and 0 and 1.
+//
+// A number is found by its upper 16 bits: they cut each octave into 128 bins, none of which holds
+// two bounds. `below` tells how many bounds lie under the bin; bins reach from 2^-24, below which
+// there is no bound but 0's neighbours, to 1.
+enum { BDPO_MAP_FIRST_BIN = (127 - 24) << 7, BDPO_MAP_BINS = (24 << 7) + 1 };
 typedef struct bdpo_dynamic_map {
     float level[256];
     float bound[256]; // bound[i] lies halfway between levels i and i + 1; the last is infinite
+    uint8_t below[2][BDPO_MAP_BINS]; // of positive and of negative numbers
 } bdpo_dynamic_map;
 void bdpo_dynamic_map_fill(bdpo_dynamic_map *map, bool is_signed);
 

@@ -14,10 +14,6 @@ BDPO_INLINE vf root_of(vf a)
 {
     return _mm512_sqrt_ps(a);
 }
-BDPO_INLINE vf gather(const float *table, vi index)
-{
-    return _mm512_i32gather_ps((__m512i)index, table, 4);
-}
 #elif defined(__AVX2__)
 BDPO_INLINE vf fused(vf a, vf b, vf c)
 {
@@ -26,10 +22,6 @@ BDPO_INLINE vf fused(vf a, vf b, vf c)
 BDPO_INLINE vf root_of(vf a)
 {
     return _mm256_sqrt_ps(a);
-}
-BDPO_INLINE vf gather(const float *table, vi index)
-{
-    return _mm256_i32gather_ps(table, (__m256i)index, 4);
 }
 #else
 BDPO_INLINE vf fused(vf a, vf b, vf c)
@@ -40,12 +32,6 @@ BDPO_INLINE vf fused(vf a, vf b, vf c)
 BDPO_INLINE vf root_of(vf a)
 {
     for (int i = 0; i < VF_LANES; i++) a[i] = __builtin_sqrtf(a[i]);
-    return a;
-}
-BDPO_INLINE vf gather(const float *table, vi index)
-{
-    vf a = vf_zero();
-    for (int i = 0; i < VF_LANES; i++) a[i] = table[index[i]];
     return a;
 }
 #endif
@@ -104,15 +90,15 @@ static float largest_magnitude(const float *x, int count)
     return vf_maximum(most);
 }
 
-// The number of bounds below x, by halving: the code of the nearest level.
-BDPO_INLINE vi nearest_code(vf x, const float *bound)
+// The number of bounds below x: the code of the nearest level.
+BDPO_INLINE uint8_t nearest_code(float x, const bdpo_dynamic_map *map)
 {
-    vi code = (vi)vf_zero();
-    for (int half = 128; half >= 1; half /= 2) {
-        vf at = gather(bound, code + (half - 1));
-        code += (vi)vf_select_lt(at, x, (vf)((vi)vf_zero() + half), vf_zero());
-    }
-    return code;
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int bin = (int)(bits >> 16 & 0x7fff) - BDPO_MAP_FIRST_BIN;
+    bin = bin < 0 ? 0 : bin >= BDPO_MAP_BINS ? BDPO_MAP_BINS - 1 : bin;
+    uint8_t code = map->below[bits >> 31][bin];
+    return (uint8_t)(code + (map->bound[code] < x));
 }
 
 BDPO_INLINE vf to_grid(vf x)
@@ -129,9 +115,10 @@ static float quantize(uint8_t *code, const float *x, int count, const bdpo_dynam
     vf scale = vf_set(1.0f / (absmax > 1e-38f ? absmax : 1e-38f));
     for (int i = 0; i < count; i += VF_LANES) {
         int n = count - i < VF_LANES ? count - i : VF_LANES;
-        vf value = vf_load_n(x + i, n) * scale;
-        vi nearest = nearest_code(binned ? to_grid(value) : value, map->bound);
-        for (int lane = 0; lane < n; lane++) code[i + lane] = (uint8_t)nearest[lane];
+        float value[VF_LANES];
+        vf lanes = vf_load_n(x + i, n) * scale;
+        vf_store(value, binned ? to_grid(lanes) : lanes);
+        for (int lane = 0; lane < n; lane++) code[i + lane] = nearest_code(value[lane], map);
     }
     return absmax;
 }
