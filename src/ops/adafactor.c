@@ -225,7 +225,7 @@ static void cpu(const bdpo_op_call *call)
                        .eps1 = (float)at->eps1,
                        .partial = call->workspace,
                        .n_threads = call->n_threads};
-    a.mean = (float *)(a.partial + a.f.outer * a.f.rows);
+    a.mean = (void *)((char *)call->workspace + (size_t)(a.f.outer * a.f.rows) * sizeof(double));
     if (!bdpo_read_clip(&call->in[CLIP], &a.clip)) return;
     if (at->scale_parameter) rate *= fmax(at->eps2, rms(&a, true));
     update_rows(&a);

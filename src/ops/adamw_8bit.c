@@ -115,9 +115,10 @@ static void reference_block(const bdpo_reference_call *call, int64_t block, doub
                             const bdpo_dynamic_map map[2])
 {
     const bdpo_adamw_8bit_options *at = call->attrs;
-    double lr = call->in[LR][0], t = call->in[STEP][0], m[BDPO_QUANT_BLOCK], v[BDPO_QUANT_BLOCK];
+    double lr = call->in[LR][0], t = call->in[STEP][0];
+    double m[BDPO_QUANT_BLOCK] = {0}, v[BDPO_QUANT_BLOCK] = {0};
     int64_t left = bdpo_shape_count(&call->in_shape[PARAM]) - block * BDPO_QUANT_BLOCK;
-    int64_t n = left < BDPO_QUANT_BLOCK ? left : BDPO_QUANT_BLOCK, where[BDPO_QUANT_BLOCK];
+    int64_t n = left < BDPO_QUANT_BLOCK ? left : BDPO_QUANT_BLOCK, where[BDPO_QUANT_BLOCK] = {0};
     for (int64_t i = 0; i < n; i++) {
         int64_t e = where[i] = memory_index(&call->in_shape[PARAM], block * BDPO_QUANT_BLOCK + i);
         double g = clip * call->in[GRAD][e];

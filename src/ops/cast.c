@@ -24,7 +24,7 @@ static bdpo_status shape(bdpo_node *node)
 static void grad(bdpo_graph *g, bdpo_node *node, bdpo_node *const *dy, bdpo_node **dx)
 {
     (void)node;
-    dx[0] = bdpo_cast(g, dy[0], BDPO_F32);
+    dx[0] = bdpo_node_dtype(dy[0]) == BDPO_F32 ? dy[0] : bdpo_cast(g, dy[0], BDPO_F32);
 }
 
 static void widen_integers(float *y, const bdpo_tensor *x, int64_t row, int64_t cols)
