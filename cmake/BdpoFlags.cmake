@@ -19,7 +19,7 @@ if(BDPO_WERROR)
 endif()
 if(BDPO_SANITIZE)
   list(APPEND BDPO_C_FLAGS -fsanitize=${BDPO_SANITIZE} -fno-sanitize-recover=all
-       -fno-omit-frame-pointer -g)
+       -fno-omit-frame-pointer -g1)
   target_link_options(bdpo_flags INTERFACE -fsanitize=${BDPO_SANITIZE})
 endif()
 target_compile_options(bdpo_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:${BDPO_C_FLAGS}>")
