@@ -143,6 +143,7 @@ static void update_scattered(float *param, const float *grad, const bdpo_moments
                              const maps *map, const bdpo_adamw_step *step, bool binned)
 {
     gathered b;
+    BDPO_ASSERT(count > 0); // else nothing below is initialized
     place(&b, block * BDPO_QUANT_BLOCK, count, order);
     for (int i = 0; i < count; i++) {
         b.param[i] = param[b.at[i]];
