@@ -5,6 +5,7 @@
 //   dx, dw: conv2d_input_grad (dy, w), conv2d_weight_grad (dy, x), by the forward's algorithm when
 //   one is forced;  db = sum of dy's rows
 #include "kernels/conv.h"
+#include "ops/broadcast.h"
 #include "ops/ops.h"
 
 #include "graph/op.h"
@@ -92,7 +93,8 @@ static void grad(bdpo_graph *g, bdpo_node *node, bdpo_node *const *dy, bdpo_node
 {
     const bdpo_conv2d_options *options = node->attrs;
     // Toward the input last: x is dead by then, and its memory free for dx.
-    if (node->n_in > 2 && bdpo_wants_grad(node, 2)) dx[2] = bdpo_sum_over_rows(g, dy[0]);
+    if (node->n_in > 2 && bdpo_wants_grad(node, 2))
+        dx[2] = bdpo_sum_to(g, dy[0], NULL, &bdpo_in(node, 2)->shape, 1.0f);
     if (bdpo_wants_grad(node, 1))
         dx[1] = bdpo_node_new(g, &bdpo_op_conv2d_weight_grad,
                               &(grad_attrs){*options, bdpo_in(node, 1)->shape},

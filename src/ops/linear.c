@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "kernels/gemm.h"
+#include "ops/broadcast.h"
 #include "ops/ops.h"
 #include "ops/unary.h"
 
@@ -77,7 +78,8 @@ static void grad(bdpo_graph *g, bdpo_node *node, bdpo_node *const *dy, bdpo_node
         dz = bdpo_node_new(g, activation_backward(activation), NULL, (bdpo_node *[]){dz, z}, 2);
     }
     // Toward the input last: x is dead by then, and its memory free for dx.
-    if (node->n_in > 2 && bdpo_wants_grad(node, 2)) dx[2] = bdpo_sum_over_rows(g, dz);
+    if (node->n_in > 2 && bdpo_wants_grad(node, 2))
+        dx[2] = bdpo_sum_to(g, dz, NULL, &bdpo_in(node, 2)->shape, 1.0f);
     if (bdpo_wants_grad(node, 1)) dx[1] = weight_grad(g, dz, node->in[0]);
     if (bdpo_wants_grad(node, 0)) dx[0] = input_grad(g, dz, node->in[1]);
 }

@@ -102,17 +102,11 @@ bdpo_node *bdpo_clamp(bdpo_graph *g, bdpo_node *x, float lo, float hi);
 // y = value gelu(gate). x [.., 2 c] holds value, then gate (views) -> y [.., c].
 bdpo_node *bdpo_geglu(bdpo_graph *g, bdpo_node *x);
 
-// ---- losses and sums ---------------------------------------------------------------------------
+// ---- losses ------------------------------------------------------------------------------------
 
 // loss = log(sum of exp(logits)) - logits[label]. logits [n, c] (views), labels i32 [n], those
 // below 0 ignored (loss and gradient 0) -> loss [n].
 bdpo_node *bdpo_cross_entropy(bdpo_graph *g, bdpo_node *logits, bdpo_node *labels);
-
-// y = the sum of all rows. x [.., c] (views) -> y [c].
-bdpo_node *bdpo_sum_over_rows(bdpo_graph *g, bdpo_node *x);
-
-// Every row of y is x. x [c] -> y of `shape`, whose last axis is c.
-bdpo_node *bdpo_broadcast_rows(bdpo_graph *g, bdpo_node *x, bdpo_shape shape);
 
 // ---- arithmetic --------------------------------------------------------------------------------
 

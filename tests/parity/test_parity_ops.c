@@ -263,16 +263,6 @@ static bdpo_node *cross_entropy(parity *p)
     return bdpo_cross_entropy(p->g, logits, in_index(p, "labels", 19, 0, BDPO_SHAPE(7)));
 }
 
-static bdpo_node *sum_over_rows(parity *p)
-{
-    return bdpo_sum_over_rows(p->g, IN("x", 3, 7, 13));
-}
-
-static bdpo_node *broadcast_rows(parity *p)
-{
-    return bdpo_broadcast_rows(p->g, IN("x", 13), BDPO_SHAPE(3, 4, 13));
-}
-
 #define BINARY(op, name, ...)                                                                      \
     static bdpo_node *op##_##name(parity *p)                                                       \
     {                                                                                              \
@@ -495,8 +485,6 @@ static const parity_case cases[] = {
     {"clamp/rows", clamp},
     {"geglu/rows", geglu},
     {"cross_entropy/rows", cross_entropy},
-    {"sum_over_rows/rows", sum_over_rows},
-    {"broadcast_rows/rows", broadcast_rows},
     {"add/same", add_same},
     {"add/scalar", add_scalar},
     {"add/channel", add_channel},

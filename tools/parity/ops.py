@@ -236,32 +236,7 @@ def _(i):
     return F.cross_entropy(logits, i.index("labels", 7, limit=19), reduction="none")
 
 
-@case("sum_over_rows/rows")
-def _(i):
-    return i("x", 3, 7, 13).sum((0, 1))
-
-
-@case("broadcast_rows/rows")
-def _(i):
-    return i("x", 13).expand(3, 4, 13)
-
-
-# ---- arithmetic ----
-
-SPREADS = {
-    "same": (2, 3, 4, 10),
-    "scalar": (1,),
-    "channel": (10,),
-    "sample_channel": (2, 10),
-    "sample": (2, 1, 1, 1),
-    "position": (1, 3, 4, 10),
-    "row": (2, 3, 4, 1),
-}
-BINARY = {"add": torch.add, "sub": torch.sub, "mul": torch.mul}
-for binary_name, binary in BINARY.items():
-    for spread_name, spread in SPREADS.items():
-
-        @case(f"{binary_name}/{spread_name}")
+@case(f"{binary_name}/{spread_name}")
         def _(i, binary=binary, spread=spread):
             a, b = i("a", 2, 3, 4, 10), i("b", *spread)
             return binary(a, b[:, None, None, :] if len(spread) == 2 else b)
