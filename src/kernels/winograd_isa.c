@@ -48,6 +48,30 @@ static tiling tiles_of(int64_t n, int64_t h, int64_t w)
     return (tiling){.rows = rows, .columns = columns, .count = n * rows * columns};
 }
 
+// All planes of one vector of channels, to or from the caches. Two loops, because compilers unroll
+// up to 32 rounds of one.
+BDPO_INLINE void store_planes(float *to, int64_t plane, const vf x[WINO_PLANES])
+{
+    BDPO_UNROLL
+    for (int i = 0; i < WINO_PATCH; i++) {
+        BDPO_UNROLL
+        for (int j = 0; j < WINO_PATCH; j++) {
+            vf_store(to + (i * WINO_PATCH + j) * plane, x[i * WINO_PATCH + j]);
+        }
+    }
+}
+
+BDPO_INLINE void load_planes(vf x[WINO_PLANES], const float *from, int64_t plane)
+{
+    BDPO_UNROLL
+    for (int i = 0; i < WINO_PATCH; i++) {
+        BDPO_UNROLL
+        for (int j = 0; j < WINO_PATCH; j++) {
+            x[i * WINO_PATCH + j] = vf_load(from + (i * WINO_PATCH + j) * plane);
+        }
+    }
+}
+
 // Pointers to the size x size pixels of a tile, row-major; to `outside` where there is no pixel.
 static void patch_pointers(const float **pixel, int size, const image *im, const tiling *tiles,
                            int64_t tile, const float *outside)
@@ -71,13 +95,16 @@ BDPO_INLINE void input_vector(float *out, int64_t plane, const float *const *pix
 {
     vf d[WINO_PLANES], v[WINO_PLANES];
     BDPO_UNROLL
-    for (int i = 0; i < WINO_PLANES; i++) {
-        if (i % WINO_PATCH >= WINO_PATCH - WINO_TILE) __builtin_prefetch(pixel[i] + c + next);
-        d[i] = conv_load(pixel[i] + c, lanes);
+    for (int i = 0; i < WINO_PATCH; i++) {
+        BDPO_UNROLL
+        for (int j = 0; j < WINO_PATCH; j++) {
+            const float *from = pixel[i * WINO_PATCH + j] + c;
+            if (j >= WINO_PATCH - WINO_TILE) __builtin_prefetch(from + next);
+            d[i * WINO_PATCH + j] = conv_load(from, lanes);
+        }
     }
     wino_input_2d(v, d);
-    BDPO_UNROLL
-    for (int i = 0; i < WINO_PLANES; i++) vf_store(out + i * plane, v[i]);
+    store_planes(out, plane, v);
 }
 
 // out[plane][lane] = A e A^T for one vector of channels.
@@ -91,8 +118,7 @@ BDPO_INLINE void cotangent_vector(float *out, int64_t plane, const float *const 
         e[i] = conv_load(pixel[i] + c, lanes);
     }
     wino_cotangent_2d(v, e);
-    BDPO_UNROLL
-    for (int i = 0; i < WINO_PLANES; i++) vf_store(out + i * plane, v[i]);
+    store_planes(out, plane, v);
 }
 
 // Transformed tiles: [block of channels][plane][tile][channel of the block]. Channels behind the
@@ -274,8 +300,7 @@ static void fill_weights_forward(const forward_run *r, int64_t m0, int vectors, 
                 for (int t = 0; t < WEIGHT_TAPS; t++) one[t] = g[t][i];
                 wino_weight_2d(u, one);
                 float *out = r->u + (k + i) * width + j0;
-                BDPO_UNROLL
-                for (int x = 0; x < WINO_PLANES; x++) vf_store(out + x * u_plane, u[x]);
+                store_planes(out, u_plane, u);
             }
         }
     }
@@ -300,8 +325,7 @@ static void fill_weights_backward(const forward_run *r, int64_t m0, int vectors,
             }
             wino_weight_2d(u, g);
             float *out = r->u + k * width + j;
-            BDPO_UNROLL
-            for (int x = 0; x < WINO_PLANES; x++) vf_store(out + x * u_plane, u[x]);
+            store_planes(out, u_plane, u);
         }
     }
 }
@@ -340,8 +364,7 @@ BDPO_INLINE void output_vector(float *const *pixel, const float *m, int64_t plan
                                int64_t c, int64_t lanes)
 {
     vf x[WINO_PLANES], y[TILE_AREA];
-    BDPO_UNROLL
-    for (int i = 0; i < WINO_PLANES; i++) x[i] = vf_load(m + i * plane);
+    load_planes(x, m, plane);
     wino_output_2d(y, x);
     for (int i = 0; i < TILE_AREA; i++) {
         if (pixel[i] != NULL) conv_store(pixel[i] + c, y[i] + bias, lanes);
@@ -487,8 +510,7 @@ static void store_weight_grad(const bdpo_conv_call *call, const float *c, int64_
             const float *from = c + (row - begin) * vectors * VF_LANES + j;
             float *dw = call->out + (co0 + row) * WEIGHT_TAPS * ci + ci0 + j;
             int64_t lanes = ci - ci0 - j;
-            BDPO_UNROLL
-            for (int x = 0; x < WINO_PLANES; x++) u[x] = vf_load(from + x * c_plane);
+            load_planes(u, from, c_plane);
             wino_weight_grad_2d(g, u);
             for (int t = 0; t < WEIGHT_TAPS; t++) {
                 __builtin_prefetch(dw + (WEIGHTS_AHEAD * WEIGHT_TAPS + t) * ci, 1);
