@@ -138,6 +138,23 @@ static void lean_end(bdpo_graph *g, const block_shape *s)
     if (s->lean) bdpo_segment_end(g);
 }
 
+// At the peak of a transformer's backward pass the feed-forward part holds 12 c values a row. Where
+// the rows outweigh the weights it goes by halves of the rows: its wide values exist for one half
+// at a time and are kept for one half only. (Weights used twice have their gradients summed aside,
+// so with fewer rows that would cost more than it saves.)
+static bool by_halves(const block_shape *s)
+{
+    int64_t rows = s->n * s->size * s->size;
+    return s->lean && rows >= 8 * s->c_in && rows % 2 == 0;
+}
+
+// With fewer rows, but not so few that the weights are all that counts, the attention parts are
+// computed again instead.
+static bool attention_again(const block_shape *s)
+{
+    return s->lean && !by_halves(s) && 4 * s->n * s->size * s->size > s->c_in;
+}
+
 static bdpo_node *norm_silu_conv(bdpo_graph *g, bdpo_node *x, const char *const names[4],
                                  const block_shape *s)
 {
@@ -215,8 +232,10 @@ static bdpo_node *cross_attention(bdpo_graph *g, bdpo_node *h, const block_shape
     return bdpo_add(g, project(g, y, "attn2.to_out.0.weight", "attn2.to_out.0.bias"), h);
 }
 
-static bdpo_node *feed_forward(bdpo_graph *g, bdpo_node *h, const block_shape *s)
+static bdpo_node *feed_forward_rows(bdpo_graph *g, bdpo_node *h, const block_shape *s, bool again)
 {
+    // Nested: with `again` the widest product too is computed again in the backward pass.
+    if (again) bdpo_segment_begin(g);
     lean_begin(g, s);
     bdpo_node *x = bdpo_layer_norm(g, h, inner(g, "norm3.weight"), inner(g, "norm3.bias"), 1e-5F);
     bdpo_node *y = project(g, x, "ff.net.0.proj.weight", "ff.net.0.proj.bias");
@@ -224,7 +243,21 @@ static bdpo_node *feed_forward(bdpo_graph *g, bdpo_node *h, const block_shape *s
     lean_begin(g, s);
     y = project(g, bdpo_geglu(g, y), "ff.net.2.weight", "ff.net.2.bias");
     lean_end(g, s);
+    if (again) bdpo_segment_end(g);
     return bdpo_add(g, y, h);
+}
+
+static bdpo_node *feed_forward(bdpo_graph *g, bdpo_node *h, const block_shape *s)
+{
+    int64_t rows = s->n * s->size * s->size;
+    if (!by_halves(s)) return feed_forward_rows(g, h, s, false);
+    bdpo_node *part[2];
+    h = bdpo_reshape(g, h, BDPO_SHAPE(2, rows / 2, s->c_in));
+    bdpo_split_batch(g, h, 2, (const int64_t[]){1, 1}, part);
+    part[0] = feed_forward_rows(g, part[0], s, true);
+    part[1] = feed_forward_rows(g, part[1], s, false);
+    h = bdpo_concat_batch(g, part, 2);
+    return bdpo_reshape(g, h, BDPO_SHAPE(s->n, s->size, s->size, s->c_in));
 }
 
 static bdpo_node *norm_in(bdpo_graph *g, bdpo_node *x, const block_shape *s)
@@ -242,11 +275,14 @@ static bdpo_node *transformer(bdpo_graph *g, const block_shape *s)
 {
     bdpo_node *x = bdpo_param(g, "x");
     coarse_begin(g, s);
-    bdpo_node *h = self_attention(g, norm_in(g, x, s), s);
+    bdpo_node *h = norm_in(g, x, s);
+    if (attention_again(s)) bdpo_segment_begin(g);
+    h = self_attention(g, h, s);
+    if (attention_again(s)) bdpo_segment_end(g);
     coarse_end(g, s);
-    coarse_begin(g, s);
+    if (!s->lean || attention_again(s)) bdpo_segment_begin(g);
     h = cross_attention(g, h, s);
-    coarse_end(g, s);
+    if (!s->lean || attention_again(s)) bdpo_segment_end(g);
     coarse_begin(g, s);
     h = feed_forward(g, h, s);
     h = bdpo_add(g, conv(g, h, "proj_out.weight", "proj_out.bias", NULL), x);

@@ -46,8 +46,8 @@ BDPO_MUST_CHECK bdpo_status block_declare(bdpo_store *store, const block_shape *
 
 // Builds the block on the store's leaves and returns y. Its segments, which matter with gradient
 // checkpointing: the two halves of a residual block and the three parts of a transformer; or, lean,
-// each norm or GEGLU with the products that read it. Lean costs next to nothing: what is computed
-// again is element-wise, since the products' own values stand outside.
+// each norm or GEGLU with the products that read it, so that only element-wise work is done again,
+// and of a transformer what most relieves the peak (see the source).
 bdpo_node *block_build(bdpo_graph *g, const block_shape *s);
 
 // Adds the backward pass from the cotangent of y, an input called "dy".

@@ -198,22 +198,26 @@ static void check_checkpointing(const block_case *c, const block_run *plain)
     block_run_release(&again);
 }
 
-static void check_block(const void *argument)
+static void check_against_fixture(const fixture *f, const block_case *c)
 {
-    const block_case *c = argument;
     block_run plain;
-    fixture *f = fixture_open("blocks/blocks");
     block_run_init(&plain, c, false);
     double floor = 1e-6 * largest_gradient(f, &plain, c->name);
     for (int i = 0; i < plain.n_results; i++)
         compare_result(f, &plain.results[i], c->name, i == 0 ? 0 : floor);
-    fixture_close(f);
+    check_checkpointing(c, &plain);
+    block_run_release(&plain);
+}
 
+static void check_block(const void *argument)
+{
+    const block_case *c = argument;
     block_case lean = *c;
     lean.shape.lean = true;
-    check_checkpointing(c, &plain);
-    check_checkpointing(&lean, &plain);
-    block_run_release(&plain);
+    fixture *f = fixture_open("blocks/blocks");
+    check_against_fixture(f, c);
+    check_against_fixture(f, &lean);
+    fixture_close(f);
 }
 
 // ---- the live comparison -----------------------------------------------------------------------
