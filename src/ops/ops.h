@@ -96,6 +96,7 @@ bdpo_node *bdpo_tanh(bdpo_graph *g, bdpo_node *x);
 bdpo_node *bdpo_exp(bdpo_graph *g, bdpo_node *x);
 bdpo_node *bdpo_sigmoid(bdpo_graph *g, bdpo_node *x);     // 1 / (1 + exp(-x))
 bdpo_node *bdpo_log_sigmoid(bdpo_graph *g, bdpo_node *x); // -log(1 + exp(-x))
+bdpo_node *bdpo_square(bdpo_graph *g, bdpo_node *x);      // x x
 // min(max(x, lo), hi); the gradient passes where lo <= x <= hi.
 bdpo_node *bdpo_clamp(bdpo_graph *g, bdpo_node *x, float lo, float hi);
 
