@@ -160,7 +160,7 @@ static int by_name(const void *a, const void *b)
 static bool parse(int argc, char **argv)
 {
     run_state.words = argv; // the words move to the front of argv
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i]; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--threads") == 0 && next) {
             run_state.n_threads = atoi(next);
