@@ -240,6 +240,7 @@ static bdpo_node *softmax(parity *p)
     }
 
 UNARY(silu)
+UNARY(square)
 UNARY(gelu)
 UNARY(quick_gelu)
 UNARY(tanh)
@@ -476,6 +477,7 @@ static const parity_case cases[] = {
     {"attention/scale", attention_scale},
     {"softmax/rows", softmax},
     {"silu/rows", unary_silu},
+    {"square/rows", unary_square},
     {"gelu/rows", unary_gelu},
     {"quick_gelu/rows", unary_quick_gelu},
     {"tanh/rows", unary_tanh},

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fixtures of the SD 1.5 blocks, made by diffusers' own modules: tests/fixtures/blocks.
 
-    /opt/venv/bin/python tools/parity/blocks.py
+    python3 tools/parity/blocks.py
 
 ResnetBlock2D and Transformer2DModel at real widths, weights and inputs as functions of their
 names (inputs.py), computed by PyTorch in double. For the output and the gradient of every

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the SD 1.5 blocks with diffusers at full size, every element of every tensor.
 
-    /opt/venv/bin/python tools/parity/live_blocks.py build/release/bdpo_test [CASE ...]
+    python3 tools/parity/live_blocks.py build/release/bdpo_test [CASE ...]
 
 For each case: PyTorch computes output and gradients in double, writes them whole into a temporary
 directory in the fixtures' format (tests/parity/fixture.h, some hundred MB a case), and the test

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fixtures of PyTorch's value and every gradient for each operator: tests/fixtures/ops/.
 
-    /opt/venv/bin/python tools/parity/ops.py [NAME ...]
+    python3 tools/parity/ops.py [NAME ...]
 
 Each case is a function of named inputs (inputs.py). PyTorch computes it in double, so that a
 fixture differs from the truth by one rounding to f32; the cotangent is the input called "dy".
@@ -205,6 +205,7 @@ def _(i):
 # ---- activations ----
 
 UNARY = {
+    "square": torch.square,
     "silu": F.silu,
     "gelu": F.gelu,
     "quick_gelu": ACTIVATIONS["quick_gelu"],
@@ -236,7 +237,22 @@ def _(i):
     return F.cross_entropy(logits, i.index("labels", 7, limit=19), reduction="none")
 
 
-@case(f"{binary_name}/{spread_name}")
+# ---- arithmetic ----
+
+SPREADS = {
+    "same": (2, 3, 4, 10),
+    "scalar": (1,),
+    "channel": (10,),
+    "sample_channel": (2, 10),
+    "sample": (2, 1, 1, 1),
+    "position": (1, 3, 4, 10),
+    "row": (2, 3, 4, 1),
+}
+BINARY = {"add": torch.add, "sub": torch.sub, "mul": torch.mul}
+for binary_name, binary in BINARY.items():
+    for spread_name, spread in SPREADS.items():
+
+        @case(f"{binary_name}/{spread_name}")
         def _(i, binary=binary, spread=spread):
             a, b = i("a", 2, 3, 4, 10), i("b", *spread)
             return binary(a, b[:, None, None, :] if len(spread) == 2 else b)

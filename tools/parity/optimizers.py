@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fixtures of 20 optimiser steps by the real libraries: tests/fixtures/optimizers/optimizers.
 
-    /opt/venv/bin/python tools/parity/optimizers.py
+    python3 tools/parity/optimizers.py
 
 AdamW is torch.optim.AdamW, the 8-bit one bitsandbytes' AdamW8bit, Adafactor transformers'; all on
 the CPU in f32. Parameters and gradients are functions of names (inputs.py); convolution weights
