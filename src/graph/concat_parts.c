@@ -35,7 +35,8 @@ static bool may_be_part(const bdpo_plan *plan, const bdpo_node *whole, int i,
                         const bdpo_place *value)
 {
     const bdpo_node *in = whole->in[i], *node = value->node;
-    if (in->op->is_view && in->op != &bdpo_op_project) return false;
+    const bdpo_node *source = in->op == &bdpo_op_project ? in->in[0] : in;
+    if (source->op->is_view) return false; // the concat takes a part of the value, or reshapes it
     if (!bdpo_node_computes(node) || node->accumulate || node->op->part_offset) return false;
     if (!(node->op->strided_outputs & 1u << value->output)) return false;
     if (node->round_outputs || is_named_output(plan, node)) return false;

@@ -576,6 +576,33 @@ BDPO_TEST(the_last_part_of_a_concat_is_not_copied)
     bdpo_engine_free(engine);
 }
 
+// A part of a value cannot be computed in its place: only all of the value can.
+BDPO_TEST(a_part_of_a_value_is_copied_into_a_concat)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float x[COUNT], y[COUNT];
+    for (int i = 0; i < COUNT; i++) x[i] = (float)i / 50;
+    CHECK_OK(bdpo_graph_new(&g, NULL));
+    bdpo_node *halves[2];
+    bdpo_split_batch(g, bdpo_tanh(g, input(g)), 2, (int64_t[]){2, ROWS - 2}, halves);
+    bdpo_node *parts[2] = {halves[1], bdpo_silu(g, halves[0])};
+    bdpo_output(g, "y", bdpo_scale(g, bdpo_concat_batch(g, parts, 2), 2));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){.poison = true}));
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "y", y, sizeof y));
+    CHECK_INT(count_parts(plan), 1);
+    for (int i = 0; i < COUNT; i++) {
+        double t = tanh((double)x[(i + 2 * WIDTH) % COUNT]);
+        CHECK_NEAR(y[i], 2 * (i < (ROWS - 2) * WIDTH ? t : t / (1 + exp(-t))), 2e-6);
+    }
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_engine_free(engine);
+}
+
 // A skip connection that the backward pass reads again is kept once: both parts are in place.
 BDPO_TEST(kept_parts_of_a_concat_are_not_copied)
 {
