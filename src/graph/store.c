@@ -252,15 +252,21 @@ bdpo_status bdpo_store_new(bdpo_store **out, bdpo_engine *engine)
     return BDPO_OK;
 }
 
-void bdpo_store_free(bdpo_store *store)
+static void release_buckets(bdpo_store *store)
 {
-    if (!store) return;
-    bdpo_engine_forget_store(store->engine, store);
     for (int b = 0; b < store->n_buckets; b++)
         for (int k = 0; k < BDPO_N_KINDS; k++)
             if (store->buckets[b].data[k])
                 store->engine->backend->release(store->engine->device, store->buckets[b].data[k],
                                                 store->buckets[b].bytes[k]);
+    store->n_buckets = 0;
+}
+
+void bdpo_store_free(bdpo_store *store)
+{
+    if (!store) return;
+    bdpo_engine_forget_store(store->engine, store);
+    release_buckets(store);
     bdpo_free(store->hash);
     bdpo_free(store->params);
     bdpo_free(store->buckets);
@@ -386,13 +392,16 @@ static bdpo_status upload_mapped(bdpo_store *store)
     return BDPO_OK;
 }
 
+// A store that could not be sealed is as it was: it may be tried again.
 bdpo_status bdpo_store_seal(bdpo_store *store)
 {
     if (store->sealed) return bdpo_fail(BDPO_BAD_ARGUMENT, "the store is sealed already");
-    TRY(assign_buckets(store));
-    TRY(allocate_kind(store, BDPO_PARAM));
-    store->sealed = store->reserved[BDPO_PARAM] = true;
-    return upload_mapped(store);
+    bdpo_status status = assign_buckets(store);
+    if (status == BDPO_OK) status = allocate_kind(store, BDPO_PARAM);
+    store->sealed = store->reserved[BDPO_PARAM] = status == BDPO_OK;
+    if (status == BDPO_OK) return upload_mapped(store);
+    release_buckets(store);
+    return status;
 }
 
 // ---- values ------------------------------------------------------------------------------------
@@ -429,10 +438,10 @@ bdpo_status bdpo_store_reserve(bdpo_store *store, bdpo_kind kind)
     if (!store->sealed) return bdpo_fail(BDPO_BAD_ARGUMENT, "the store is not sealed yet");
     if (store->reserved[kind]) return BDPO_OK;
     TRY(allocate_kind(store, kind));
-    store->reserved[kind] = true;
     for (int i = 0; kind == BDPO_SHADOW && store->engine->backend->computes && i < store->n_params;
          i++)
         if (store->params[i].dtype == BDPO_F32) TRY(fill_shadow(store, &store->params[i]));
+    store->reserved[kind] = true; // not before: what failed half-way is filled again
     return BDPO_OK;
 }
 

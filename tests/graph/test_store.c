@@ -3,6 +3,7 @@
 
 #include <bdpo/engine.h>
 
+#include "base/memory.h"
 #include "graph/store.h"
 #include "harness.h"
 
@@ -192,4 +193,71 @@ BDPO_TEST(the_shadow_follows_the_parameter)
     CHECK_OK(bdpo_store_read(f.store, BDPO_SHADOW, "w", shadow, sizeof shadow));
     CHECK_INT(shadow[1], 0xc000);
     end(f);
+}
+
+BDPO_TEST(a_store_may_be_empty)
+{
+    fixture f = begin("cpu");
+    CHECK_OK(bdpo_store_seal(f.store));
+    CHECK_OK(bdpo_store_reserve(f.store, BDPO_GRAD));
+    CHECK_INT(bdpo_store_count(f.store), 0);
+    CHECK_INT(bdpo_store_bucket_count(f.store), 0);
+    CHECK(bdpo_store_find(f.store, "w") == NULL);
+    CHECK_STATUS(bdpo_store_seal(f.store), BDPO_BAD_ARGUMENT);
+    end(f);
+}
+
+// Whichever allocation fails, sealing again gives the layout that it would have given at once.
+BDPO_TEST(a_store_that_could_not_be_sealed_may_be_tried_again)
+{
+    bdpo_status first = BDPO_NO_MEMORY;
+    int n_failed = 0;
+    for (uint64_t n = 1; first != BDPO_OK; n++) {
+        fixture f = begin("cpu");
+        float in[6] = {1, 2, 3, 4, 5, 6}, out[6];
+        CHECK_OK(bdpo_store_declare(f.store, "a", BDPO_F32, BDPO_SHAPE(2, 3), true));
+        CHECK_OK(bdpo_store_declare(f.store, "b", BDPO_F32, BDPO_SHAPE(6), false));
+        CHECK_OK(bdpo_store_declare(f.store, "c", BDPO_F32, BDPO_SHAPE(6), false));
+        bdpo_alloc_fail_at(bdpo_alloc_count() + n);
+        first = bdpo_store_seal(f.store);
+        bdpo_alloc_fail_at(0);
+        if (first != BDPO_OK) {
+            CHECK_STATUS(first, BDPO_NO_MEMORY);
+            CHECK_STATUS(bdpo_store_reserve(f.store, BDPO_GRAD), BDPO_BAD_ARGUMENT);
+            CHECK_OK(bdpo_store_seal(f.store));
+            n_failed++;
+        }
+        CHECK_INT(bdpo_store_bucket_count(f.store), 2);
+        CHECK_OK(bdpo_store_write(f.store, BDPO_PARAM, "c", in, sizeof in));
+        CHECK_OK(bdpo_store_read(f.store, BDPO_PARAM, "c", out, sizeof out));
+        CHECK_BYTES(out, in, sizeof in);
+        end(f);
+    }
+    CHECK(n_failed >= 3); // the list of buckets and the memory of two
+}
+
+// A shadow that could not be filled must not pass for one that is.
+BDPO_TEST(a_shadow_is_not_reserved_before_it_is_filled)
+{
+    bdpo_status first = BDPO_NO_MEMORY;
+    for (uint64_t n = 1; first != BDPO_OK; n++) {
+        fixture f = begin("cpu");
+        const float value[2] = {1, -2};
+        const char *const names[] = {"a", "b", "c"};
+        for (int i = 0; i < 3; i++)
+            CHECK_OK(bdpo_store_declare(f.store, names[i], BDPO_F32, BDPO_SHAPE(2), true));
+        CHECK_OK(bdpo_store_seal(f.store));
+        for (int i = 0; i < 3; i++)
+            CHECK_OK(bdpo_store_write(f.store, BDPO_PARAM, names[i], value, sizeof value));
+        bdpo_alloc_fail_at(bdpo_alloc_count() + n);
+        first = bdpo_store_reserve(f.store, BDPO_SHADOW);
+        bdpo_alloc_fail_at(0);
+        if (first != BDPO_OK) CHECK_OK(bdpo_store_reserve(f.store, BDPO_SHADOW));
+        for (int i = 0; i < 3; i++) {
+            uint16_t shadow[2];
+            CHECK_OK(bdpo_store_read(f.store, BDPO_SHADOW, names[i], shadow, sizeof shadow));
+            CHECK(shadow[0] == 0x3f80 && shadow[1] == 0xc000);
+        }
+        end(f);
+    }
 }
