@@ -132,6 +132,8 @@ bdpo_status bdpo_plan_new(bdpo_plan **out, bdpo_engine *engine, bdpo_graph *grap
 {
     *out = NULL;
     TRY(bdpo_graph_check(graph));
+    if (graph->store && bdpo_store_engine(graph->store) != engine)
+        return bdpo_fail(BDPO_BAD_ARGUMENT, "the graph's store belongs to another engine");
     if (options->compute_dtype != BDPO_F32 && options->compute_dtype != BDPO_BF16)
         return bdpo_fail(BDPO_BAD_ARGUMENT, "compute dtype is %s, expected f32 or bf16",
                          bdpo_dtype_name(options->compute_dtype));
@@ -210,6 +212,8 @@ static void fill_addresses(bdpo_plan *plan)
 bdpo_status bdpo_plan_run(bdpo_plan *plan)
 {
     bdpo_engine *engine = plan->engine;
+    // It is large enough already, except when another plan failed to grow it and lost it.
+    TRY(bdpo_engine_grow_arena(engine, plan->peak_bytes));
     if (plan->program.generation != engine->arena_generation) {
         fill_addresses(plan);
         engine->backend->forget(engine->device, &plan->program);

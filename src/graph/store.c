@@ -94,6 +94,11 @@ static bdpo_status find(const bdpo_store *store, const char *name, const bdpo_pa
     return *param ? BDPO_OK : bdpo_fail(BDPO_NOT_FOUND, "the store has no parameter \"%s\"", name);
 }
 
+bdpo_engine *bdpo_store_engine(const bdpo_store *store)
+{
+    return store->engine;
+}
+
 int bdpo_store_count(const bdpo_store *store)
 {
     return store->n_params;

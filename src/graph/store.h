@@ -14,6 +14,8 @@ typedef struct bdpo_param_info {
     int64_t offset[BDPO_N_KINDS]; // elements from the start of the bucket's memory of that kind
 } bdpo_param_info;
 
+bdpo_engine *bdpo_store_engine(const bdpo_store *store);
+
 const bdpo_param_info *bdpo_store_find(const bdpo_store *store, const char *name);
 const bdpo_param_info *bdpo_store_at(const bdpo_store *store, int index);
 

@@ -164,6 +164,12 @@ BDPO_TEST(the_planned_peak_is_the_arena)
     bdpo_engine_free(engine);
 }
 
+static void build_large(bdpo_graph *g)
+{
+    bdpo_node *x = bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(5000, WIDTH));
+    bdpo_output(g, "y", bdpo_silu(g, linear(g, linear(g, x))));
+}
+
 // A later, larger plan moves the arena; the earlier one must follow it.
 BDPO_TEST(plans_share_an_arena_that_moves)
 {
@@ -180,14 +186,55 @@ BDPO_TEST(plans_share_an_arena_that_moves)
     CHECK_OK(bdpo_plan_read(plan, "y", before, sizeof before));
 
     CHECK_OK(bdpo_graph_new(&large, store));
-    bdpo_node *big = bdpo_input(large, "x", BDPO_F32, BDPO_SHAPE(5000, WIDTH));
-    bdpo_output(large, "y", bdpo_silu(large, linear(large, linear(large, big))));
+    build_large(large);
     CHECK_OK(bdpo_plan_new(&large_plan, engine, large, &(bdpo_plan_options){0}));
     CHECK_OK(bdpo_plan_run(large_plan));
     CHECK_OK(bdpo_plan_run(plan));
     CHECK_OK(bdpo_plan_read(plan, "y", after, sizeof after));
     CHECK_BYTES(after, before, sizeof after);
     CHECK_U64(bdpo_engine_arena_bytes(engine), bdpo_plan_costs(large_plan).peak_bytes);
+    bdpo_plan_free(large_plan);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(large);
+    bdpo_graph_free(small);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+// The arena is given back before a larger one is asked for. When there is none, the plans that
+// fitted into the old one get it again, or are told that they do not.
+BDPO_TEST(plans_survive_an_arena_that_could_not_grow)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *small, *large;
+    bdpo_plan *large_plan = NULL;
+    float x[COUNT], before[COUNT], after[COUNT];
+    int n_lost = 0;
+    for (int i = 0; i < COUNT; i++) x[i] = (float)i / COUNT;
+    CHECK_OK(bdpo_graph_new(&small, store));
+    bdpo_plan *plan = training_plan(engine, small, &(bdpo_plan_options){0});
+    CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_plan_read(plan, "y", before, sizeof before));
+    CHECK_OK(bdpo_graph_new(&large, store));
+    build_large(large);
+    for (uint64_t n = 1; !large_plan; n++) {
+        bdpo_alloc_fail_at(bdpo_alloc_count() + n);
+        bdpo_status status = bdpo_plan_new(&large_plan, engine, large, &(bdpo_plan_options){0});
+        bdpo_alloc_fail_at(0);
+        if (status != BDPO_OK) CHECK_STATUS(status, BDPO_NO_MEMORY);
+        if (bdpo_engine_arena_bytes(engine) == 0) {
+            n_lost++;
+            bdpo_alloc_fail_at(bdpo_alloc_count() + 1);
+            CHECK_STATUS(bdpo_plan_run(plan), BDPO_NO_MEMORY);
+            bdpo_alloc_fail_at(0);
+        }
+        CHECK_OK(bdpo_plan_run(plan));
+        CHECK_OK(bdpo_plan_read(plan, "y", after, sizeof after));
+        CHECK_BYTES(after, before, sizeof after);
+    }
+    CHECK_INT(n_lost, 1);
     bdpo_plan_free(large_plan);
     bdpo_plan_free(plan);
     bdpo_graph_free(large);
@@ -498,6 +545,38 @@ BDPO_TEST(plans_are_cached_by_key)
     CHECK_STATUS(bdpo_engine_plan(&second, engine, store, &key, build_nothing_good, NULL),
                  BDPO_NOT_FOUND);
     bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+// A store's plans go with it; another store at its address gets its own.
+BDPO_TEST(cached_plans_go_with_their_store)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    int n_built = 0;
+    bdpo_plan_key key = {.graph = "g", .shape = BDPO_SHAPE(3, WIDTH)};
+    for (int i = 1; i <= 3; i++) {
+        bdpo_plan *plan;
+        bdpo_store *store = store_of(engine);
+        CHECK_OK(bdpo_engine_plan(&plan, engine, store, &key, build_cached, &n_built));
+        CHECK_INT(n_built, i);
+        CHECK_OK(bdpo_plan_run(plan));
+        bdpo_store_free(store);
+    }
+    bdpo_engine_free(engine);
+}
+
+BDPO_TEST(a_graph_runs_on_the_engine_of_its_store)
+{
+    bdpo_engine *engine = engine_of("cpu"), *other = engine_of("null");
+    bdpo_store *store = store_of(engine);
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_output(g, "y", linear(g, input(g)));
+    CHECK_STATUS(bdpo_plan_new(&plan, other, g, &(bdpo_plan_options){0}), BDPO_BAD_ARGUMENT);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(other);
     bdpo_engine_free(engine);
 }
 
