@@ -62,7 +62,11 @@ static size_t place_all(bdpo_interval **order, int count, placed *done)
 
 bdpo_status bdpo_memory_plan(bdpo_interval *intervals, int count, size_t *peak)
 {
+    size_t total = 0; // no offset is above it
     *peak = 0;
+    for (int i = 0; i < count; i++)
+        if (!bdpo_size_add(&total, total, intervals[i].bytes))
+            return bdpo_fail(BDPO_NO_MEMORY, "the values do not fit in memory");
     if (count == 0) return BDPO_OK;
     bdpo_interval **order = bdpo_alloc((size_t)count, sizeof *order);
     placed *done = bdpo_alloc((size_t)count, sizeof *done);

@@ -28,11 +28,13 @@ static bdpo_status add_interval(bdpo_plan *plan, size_t bytes, int step, int *in
     return BDPO_OK;
 }
 
-static size_t take_io(bdpo_plan *plan, size_t bytes)
+static bdpo_status take_io(bdpo_plan *plan, const bdpo_value *value, bdpo_storage *storage)
 {
-    size_t offset = plan->io_bytes;
-    plan->io_bytes = bdpo_align(offset + bytes, ALIGNMENT);
-    return offset;
+    size_t bytes = bdpo_align(value_bytes(value), ALIGNMENT);
+    *storage = (bdpo_storage){.region = BDPO_REGION_IO, .offset = plan->io_bytes};
+    return bdpo_size_add(&plan->io_bytes, plan->io_bytes, bytes)
+               ? BDPO_OK
+               : bdpo_fail(BDPO_NO_MEMORY, "the inputs and outputs do not fit in memory");
 }
 
 // ---- gradients computed in their bucket ---------------------------------------------------------
@@ -66,19 +68,16 @@ static void bind_gradients(bdpo_plan *plan, const int *readers)
 
 // ---- storage of each node ----------------------------------------------------------------------
 
-static void place_leaf(bdpo_plan *plan, const bdpo_node *node, const bdpo_store *store)
+static bdpo_status place_leaf(bdpo_plan *plan, const bdpo_node *node, const bdpo_store *store)
 {
     bdpo_storage *storage = bdpo_storage_of(plan, node, 0);
-    if (node->op == &bdpo_op_input) {
-        *storage = (bdpo_storage){.region = BDPO_REGION_IO,
-                                  .offset = take_io(plan, value_bytes(&node->out[0]))};
-        return;
-    }
+    if (node->op == &bdpo_op_input) return take_io(plan, &node->out[0], storage);
     const bdpo_state_attrs *at = node->attrs;
     size_t bytes;
     void *data = at->param >= 0 ? bdpo_store_address(store, at->kind, at->param)
                                 : bdpo_store_bucket_data(store, at->kind, at->bucket, &bytes);
     *storage = (bdpo_storage){.region = BDPO_REGION_STORE, .data = data};
+    return BDPO_OK;
 }
 
 static bool is_output(const bdpo_plan *plan, const bdpo_node *node)
@@ -151,8 +150,7 @@ static bdpo_status place_outputs(bdpo_plan *plan, const bdpo_node *node, const i
         }
         if (storage->region == BDPO_REGION_ARENA && storage->interval >= 0) continue; // begun
         if (k == 0 && is_output(plan, node)) {
-            *storage = (bdpo_storage){.region = BDPO_REGION_IO,
-                                      .offset = take_io(plan, value_bytes(&node->out[0]))};
+            TRY(take_io(plan, &node->out[0], storage));
             continue;
         }
         int last = last_use[node->id * BDPO_MAX_OUTPUTS + k];
@@ -207,7 +205,7 @@ bdpo_status bdpo_plan_storage(bdpo_plan *plan)
         plan->storage[i] = (bdpo_storage){.region = BDPO_REGION_ARENA, .interval = -1};
     for (int i = 0; i < plan->list.count; i++)
         if (bdpo_is_leaf(plan->list.at[i]))
-            place_leaf(plan, plan->list.at[i], plan->list.at[i]->graph->store);
+            TRY(place_leaf(plan, plan->list.at[i], plan->list.at[i]->graph->store));
     bind_gradients(plan, readers);
     int *last_use = find_last_uses(plan);
     if (!last_use) return bdpo_fail(BDPO_NO_MEMORY, "no memory to plan the nodes");

@@ -85,3 +85,10 @@ BDPO_TEST(no_memory_is_reported)
     bdpo_alloc_fail_at(bdpo_alloc_count() + 1);
     CHECK_STATUS(bdpo_memory_plan(&one, 1, &peak), BDPO_NO_MEMORY);
 }
+
+BDPO_TEST(sizes_that_no_memory_has_are_refused)
+{
+    bdpo_interval at[2] = {{.bytes = SIZE_MAX / 2 + 1}, {.bytes = SIZE_MAX / 2 + 1}};
+    size_t peak;
+    CHECK_STATUS(bdpo_memory_plan(at, 2, &peak), BDPO_NO_MEMORY);
+}

@@ -442,6 +442,51 @@ BDPO_TEST(an_output_may_be_an_input_or_a_weight)
     bdpo_engine_free(engine);
 }
 
+BDPO_TEST(a_graph_may_be_empty)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    char text[400] = "";
+    CHECK_OK(bdpo_graph_new(&g, NULL));
+    for (int poison = 0; poison < 2; poison++) {
+        bdpo_plan_options options = {.poison = poison, .shuffle_seed = (uint64_t)poison};
+        CHECK_OK(bdpo_plan_new(&plan, engine, g, &options));
+        CHECK_OK(bdpo_plan_run(plan));
+        CHECK_U64(bdpo_plan_costs(plan).peak_bytes, 0);
+        FILE *file = fmemopen(text, sizeof text, "w");
+        bdpo_plan_report(plan, file);
+        fclose(file);
+        CHECK_CONTAINS(text, "0 nodes");
+        bdpo_plan_free(plan);
+    }
+    bdpo_graph_free(g);
+    bdpo_engine_free(engine);
+}
+
+// Each of these fits an address space, all of them do not.
+BDPO_TEST(sizes_beyond_any_memory_are_refused)
+{
+    bdpo_engine *engine = engine_of("null");
+    for (int computed = 0; computed < 2; computed++) {
+        bdpo_graph *g;
+        bdpo_plan *plan;
+        char name[8];
+        CHECK_OK(bdpo_graph_new(&g, NULL));
+        for (int i = 0; i < 5; i++) {
+            snprintf(name, sizeof name, "x%d", i);
+            bdpo_shape shape = BDPO_SHAPE((int64_t)1 << 30, (int64_t)1 << 30);
+            bdpo_node *x = bdpo_input(g, name, BDPO_F32, computed ? BDPO_SHAPE(1) : shape);
+            if (computed) x = bdpo_fill(g, shape, 1);
+            snprintf(name, sizeof name, "y%d", i);
+            bdpo_output(g, name, bdpo_tanh(g, x));
+        }
+        CHECK_STATUS(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}), BDPO_NO_MEMORY);
+        bdpo_graph_free(g);
+    }
+    bdpo_engine_free(engine);
+}
+
 // ---- buckets -----------------------------------------------------------------------------------
 
 typedef struct readiness {
