@@ -27,7 +27,7 @@ struct bdpo_graph {
     bdpo_kind kind;
     bdpo_node **nodes;
     int n_nodes, node_capacity;
-    bdpo_node **params; // the leaf of each parameter that bdpo_param() has made
+    bdpo_node **params; // [parameter][kind]: the leaves that bdpo_param() has made
     bdpo_name_list inputs, outputs;
     bdpo_segment *segments;
     int n_segments, segment_capacity, segment; // segment: the open one

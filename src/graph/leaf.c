@@ -82,16 +82,16 @@ bdpo_node *bdpo_state(bdpo_graph *g, bdpo_kind kind, const char *name)
     return state_leaf(g, (bdpo_state_attrs){kind, index_of(g, param), param->bucket});
 }
 
-// One leaf per parameter, however often it is asked for, so that the cotangents of all its uses
-// meet in one sum.
-static bdpo_node **param_leaf(bdpo_graph *g, int param)
+// One leaf per parameter and kind, however often it is asked for, so that the cotangents of all its
+// uses meet in one sum.
+static bdpo_node **param_leaf(bdpo_graph *g, int param, bdpo_kind kind)
 {
     if (!g->params)
-        g->params =
-            bdpo_arena_alloc(g->arena, (size_t)bdpo_store_count(g->store), sizeof *g->params);
+        g->params = bdpo_arena_alloc(g->arena, (size_t)bdpo_store_count(g->store) * BDPO_N_KINDS,
+                                     sizeof *g->params);
     if (!g->params)
         bdpo_graph_fail(g, bdpo_fail(BDPO_NO_MEMORY, "no memory for the leaves of the graph"));
-    return g->params ? &g->params[param] : NULL;
+    return g->params ? &g->params[param * BDPO_N_KINDS + (int)kind] : NULL;
 }
 
 // A frozen parameter is its own reference and average: only what changes has a second copy.
@@ -100,8 +100,8 @@ bdpo_node *bdpo_param(bdpo_graph *g, const char *name)
     const bdpo_param_info *param = find_param(g, g->kind, name);
     if (!param) return NULL;
     bdpo_kind kind = param->trainable ? g->kind : BDPO_PARAM;
-    bdpo_node **leaf = param_leaf(g, index_of(g, param));
-    if (leaf && (!*leaf || ((const bdpo_state_attrs *)(*leaf)->attrs)->kind != kind))
+    bdpo_node **leaf = param_leaf(g, index_of(g, param), kind);
+    if (leaf && !*leaf)
         *leaf = state_leaf(g, (bdpo_state_attrs){kind, index_of(g, param), param->bucket});
     return leaf ? *leaf : NULL;
 }

@@ -304,3 +304,20 @@ BDPO_TEST(a_loss_must_be_a_scalar)
     bdpo_graph_free(g);
     end(f);
 }
+
+// One leaf per kind, also when the kinds take turns: a model's reference is built between.
+BDPO_TEST(kinds_that_take_turns_share_their_leaves)
+{
+    fixture f = begin();
+    bdpo_graph *g;
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_node *policy = bdpo_param(g, "w0");
+    bdpo_graph_set_kind(g, BDPO_REFERENCE);
+    bdpo_node *reference = bdpo_param(g, "w0");
+    bdpo_graph_set_kind(g, BDPO_PARAM);
+    CHECK(bdpo_param(g, "w0") == policy && reference != policy);
+    bdpo_graph_set_kind(g, BDPO_REFERENCE);
+    CHECK(bdpo_param(g, "w0") == reference);
+    bdpo_graph_free(g);
+    end(f);
+}
