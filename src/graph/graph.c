@@ -146,6 +146,9 @@ static bdpo_status check_inputs(const bdpo_node *node)
         if (!node->in[i]) continue;
         if (node->in[i]->graph != node->graph)
             return bdpo_refuse(node, "input %d belongs to another graph", i);
+        if (node->in[i]->n_out == 0)
+            return bdpo_refuse(node, "input %d, %s, changes the store and has no value", i,
+                               node->in[i]->op->name);
         const bdpo_value *value = bdpo_in(node, i);
         bool dense = value->row_stride == bdpo_shape_cols(&value->shape);
         if (!dense && !(node->op->strided_inputs & 1u << i))
@@ -196,6 +199,7 @@ bdpo_node *bdpo_node_new(bdpo_graph *g, const bdpo_op *op, const void *attrs, bd
 {
     if (g->status != BDPO_OK) return NULL;
     BDPO_ASSERT(n_in <= op->n_inputs && op->n_inputs <= BDPO_MAX_INPUTS);
+    BDPO_ASSERT(attrs || op->attrs_size == 0);
     bdpo_node *node = bdpo_arena_alloc(g->arena, 1, sizeof *node);
     if (!node) {
         bdpo_graph_fail(g, bdpo_fail(BDPO_NO_MEMORY, "no memory for a node of the graph"));
@@ -272,13 +276,14 @@ bdpo_node *bdpo_input(bdpo_graph *g, const char *name, bdpo_dtype dtype, bdpo_sh
     bdpo_value value = {.dtype = dtype, .shape = shape};
     bdpo_node *node = bdpo_node_new(g, &bdpo_op_input, &value, NULL, 0);
     add_name(g, &g->inputs, name, node);
-    return node;
+    return g->status == BDPO_OK ? node : NULL;
 }
 
 void bdpo_output(bdpo_graph *g, const char *name, bdpo_node *node)
 {
-    if (g->status == BDPO_OK && !node)
-        bdpo_graph_fail(g, bdpo_fail(BDPO_BAD_ARGUMENT, "output \"%s\" has no node", name));
+    if (g->status == BDPO_OK && (!node || node->graph != g || node->n_out == 0))
+        bdpo_graph_fail(
+            g, bdpo_fail(BDPO_BAD_ARGUMENT, "output \"%s\" has no value of this graph", name));
     add_name(g, &g->outputs, name, node);
 }
 
@@ -286,6 +291,11 @@ void bdpo_require_grad(bdpo_node *input)
 {
     if (!input) return;
     if (input->op != &bdpo_op_input) BDPO_BUG("only an input can be asked to require a gradient");
+    for (int i = input->id + 1; i < input->graph->n_nodes; i++) // these would not know of it
+        for (int k = 0; k < input->graph->nodes[i]->n_in; k++)
+            if (input->graph->nodes[i]->in[k] == input)
+                BDPO_BUG("a gradient is required of an input that %s uses already",
+                         input->graph->nodes[i]->op->name);
     input->needs_grad = true;
 }
 

@@ -84,6 +84,20 @@ BDPO_TEST(mistakes_of_the_caller_are_told)
     CHECK_STATUS(bdpo_graph_check(g), BDPO_BAD_ARGUMENT);
     CHECK_CONTAINS(bdpo_message(), "named twice");
     bdpo_graph_free(g);
+    CHECK_OK(bdpo_graph_new(&g, store));
+    CHECK(input(g) != NULL && input(g) == NULL);
+    CHECK_STATUS(bdpo_graph_check(g), BDPO_BAD_ARGUMENT);
+    bdpo_graph_free(g);
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_node *zeroed = bdpo_zero(g, bdpo_state(g, BDPO_PARAM, "w"));
+    CHECK(bdpo_silu(g, zeroed) == NULL);
+    CHECK_STATUS(bdpo_graph_check(g), BDPO_BAD_SHAPE);
+    CHECK_CONTAINS(bdpo_message(), "silu: input 0, zero, changes the store and has no value");
+    bdpo_graph_free(g);
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_output(g, "y", bdpo_zero(g, bdpo_state(g, BDPO_PARAM, "w")));
+    CHECK_STATUS(bdpo_graph_check(g), BDPO_BAD_ARGUMENT);
+    bdpo_graph_free(g);
     bdpo_store_free(store);
     bdpo_engine_free(engine);
     CHECK_STATUS(bdpo_engine_new(&engine, &(bdpo_engine_options){.backend = "tpu"}),
