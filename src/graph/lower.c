@@ -15,7 +15,7 @@ typedef struct lowering {
     const bdpo_backend *backend;
     bdpo_dtype compute;
     bdpo_node **copy; // by id in the graph
-    bdpo_node **cast; // by id in the list, [BDPO_MAX_DTYPES]: the value in another dtype
+    bdpo_node **cast; // [id in the list][N_CASTS]: the value in another dtype
     int cast_capacity;
 } lowering;
 
@@ -38,7 +38,7 @@ static bool is_float(bdpo_dtype dtype)
 
 // ---- selection ---------------------------------------------------------------------------------
 
-static bdpo_status mark_needed(const bdpo_graph *g, bool *needed)
+static void mark_needed(const bdpo_graph *g, bool *needed)
 {
     for (int i = 0; i < g->outputs.count; i++) needed[g->outputs.at[i].node->id] = true;
     for (int i = g->n_nodes - 1; i >= 0; i--) {
@@ -47,7 +47,6 @@ static bdpo_status mark_needed(const bdpo_graph *g, bool *needed)
             if (g->nodes[i]->in[k]) needed[g->nodes[i]->in[k]->id] = true;
     }
     for (int i = 0; i < g->inputs.count; i++) needed[g->inputs.at[i].node->id] = true;
-    return BDPO_OK;
 }
 
 // ---- copies and casts --------------------------------------------------------------------------
@@ -103,6 +102,7 @@ static bdpo_status convert(lowering *l, bdpo_node **in, bdpo_dtype dtype)
 {
     bdpo_node *node = *in;
     if (node->out[0].dtype == dtype) return BDPO_OK;
+    bool weight = bdpo_place_of(node, 0).node->op == &bdpo_op_state;
     const bdpo_state_attrs *at = node->op == &bdpo_op_state ? node->attrs : NULL;
     bool shadowed = at && dtype == BDPO_BF16 && at->kind == BDPO_PARAM && at->param >= 0 &&
                     node->out[0].dtype == BDPO_F32;
@@ -114,27 +114,39 @@ static bdpo_status convert(lowering *l, bdpo_node **in, bdpo_dtype dtype)
     }
     TRY(shadowed ? add_shadow(l, in, node) : add_cast(l, in, node, dtype));
     known = &l->cast[node->id * N_CASTS + (int)dtype]; // the table may have moved
-    if (shadowed || !at) *known = *in;
+    if (shadowed || !weight) *known = *in;
     return BDPO_OK;
 }
 
 // ---- dtype per node ----------------------------------------------------------------------------
 
-// A further output of an operator that computes in half width: mean and deviation, log-sum-exp.
-static bool is_statistic(const bdpo_node *in)
+// A further output of an operator, read by the operator's own gradient: mean and deviation,
+// log-sum-exp.
+static bool is_statistic(const bdpo_node *node, const bdpo_node *in)
 {
-    return in->op == &bdpo_op_project && in->out[0].dtype == BDPO_F32 && !in->in[0]->op->is_view &&
-           in->in[0]->out[0].dtype != BDPO_F32;
+    if (in->op != &bdpo_op_project) return false;
+    const bdpo_op *source = in->in[0]->op;
+    return node->op->tested_by == source &&
+           !(source->compute_outputs & 1u << *(const int *)in->attrs);
 }
 
 static bdpo_status convert_inputs(lowering *l, bdpo_node *node, bdpo_dtype dtype)
 {
     for (int i = 0; i < node->n_in; i++) {
         bdpo_node *in = node->in[i];
-        if (!in || !is_float(in->out[0].dtype) || is_statistic(in)) continue;
+        if (!in || !is_float(in->out[0].dtype) || is_statistic(node, in)) continue;
         TRY(convert(l, &node->in[i], dtype));
     }
     return BDPO_OK;
+}
+
+// Layout has the dtype of what it arranges; where that differs, it has to be made the same.
+static bdpo_dtype common_dtype(const bdpo_node *node, bdpo_dtype compute)
+{
+    bdpo_dtype dtype = node->in[0]->out[0].dtype;
+    for (int i = 1; i < node->n_in; i++)
+        if (is_float(dtype) && node->in[i] && node->in[i]->out[0].dtype != dtype) return compute;
+    return dtype;
 }
 
 static bdpo_status choose_dtypes(lowering *l, bdpo_node *node)
@@ -156,7 +168,7 @@ static bdpo_status choose_dtypes(lowering *l, bdpo_node *node)
             node->out[0].dtype = node->in[0]->out[*(const int *)node->attrs].dtype;
             return BDPO_OK;
         }
-        if (!node->op->is_view) TRY(convert_inputs(l, node, node->in[0]->out[0].dtype));
+        if (!node->op->is_view) TRY(convert_inputs(l, node, common_dtype(node, compute)));
         for (int k = 0; k < node->n_out; k++) node->out[k].dtype = node->in[0]->out[0].dtype;
         return BDPO_OK;
     case BDPO_OWN:
@@ -173,7 +185,7 @@ static bdpo_status choose_dtypes(lowering *l, bdpo_node *node)
 
 // The kernels of this backend know only f32: half-width values are f32 that was rounded, and
 // half-width leaves are widened for each consumer. State operators and casts know all dtypes.
-static bdpo_status emulate(lowering *l, bdpo_node *node)
+static bdpo_status emulate_inputs(lowering *l, bdpo_node *node)
 {
     if (l->backend->computes_half) return BDPO_OK;
     bool own = node->op == &bdpo_op_cast || node->op->mutates;
@@ -183,21 +195,20 @@ static bdpo_status emulate(lowering *l, bdpo_node *node)
     return BDPO_OK;
 }
 
-static void emulate_outputs(lowering *l)
+static bdpo_status emulate_outputs(lowering *l, bdpo_node *node)
 {
-    for (int i = 0; !l->backend->computes_half && i < l->list->count; i++) {
-        bdpo_node *node = l->list->at[i];
-        for (int k = 0; k < node->n_out && !bdpo_is_leaf(node); k++) {
-            if (node->out[k].dtype != BDPO_BF16) continue;
-            node->out[k].dtype = BDPO_F32;
-            if (!node->op->is_view) node->round_outputs |= 1u << k;
-        }
-        if (node->op == &bdpo_op_cast && node->round_outputs) {
-            bdpo_dtype *attrs = keep(l, 1, sizeof *attrs);
-            if (attrs) *attrs = BDPO_F32;
-            node->attrs = attrs ? attrs : node->attrs;
-        }
+    if (l->backend->computes_half || bdpo_is_leaf(node)) return BDPO_OK;
+    for (int k = 0; k < node->n_out; k++) {
+        if (node->out[k].dtype != BDPO_BF16) continue;
+        node->out[k].dtype = BDPO_F32;
+        if (!node->op->is_view) node->round_outputs |= 1u << k;
     }
+    if (node->op != &bdpo_op_cast || !node->round_outputs) return BDPO_OK;
+    bdpo_dtype *attrs = keep(l, 1, sizeof *attrs);
+    if (!attrs) return no_memory();
+    *attrs = BDPO_F32;
+    node->attrs = attrs;
+    return BDPO_OK;
 }
 
 static bdpo_status copy_node(lowering *l, const bdpo_node *source)
@@ -208,8 +219,11 @@ static bdpo_status copy_node(lowering *l, const bdpo_node *source)
     for (int i = 0; i < node->n_in; i++)
         if (node->in[i]) node->in[i] = l->copy[node->in[i]->id];
     memset(node->projection, 0, sizeof node->projection);
+    // Layout follows what its kernel will see, so its leaves are widened first; but a weight that is
+    // wanted in bf16 becomes another leaf, its shadow.
+    if (node->op->precision == BDPO_FOLLOW) TRY(emulate_inputs(l, node));
     if (!bdpo_is_leaf(node)) TRY(choose_dtypes(l, node));
-    TRY(emulate(l, node));
+    TRY(emulate_inputs(l, node));
     l->copy[source->id] = node;
     return append(l, node);
 }
@@ -315,10 +329,10 @@ bdpo_status bdpo_lower(bdpo_node_list *list, bdpo_graph *graph, const bdpo_backe
     bool *needed = keep(&l, n ? n : 1, sizeof *needed);
     l.copy = keep(&l, n ? n : 1, sizeof *l.copy);
     if (!needed || !l.copy) return no_memory();
-    TRY(mark_needed(graph, needed));
+    mark_needed(graph, needed);
     for (int i = 0; i < graph->n_nodes; i++)
         if (needed[i]) TRY(copy_node(&l, graph->nodes[i]));
     TRY(copy_outputs(&l));
-    emulate_outputs(&l);
+    for (int i = 0; i < list->count; i++) TRY(emulate_outputs(&l, list->at[i]));
     return options->shuffle_seed ? shuffle(&l, options->shuffle_seed) : BDPO_OK;
 }
