@@ -69,13 +69,24 @@ static void contribute(backward *b, const bdpo_node *node, int output, int user,
     *at = c;
 }
 
+// Is the value f32 whatever the compute dtype? Then so is its cotangent: half-width sums would
+// lose what the gradients of weights, losses and islands are kept in f32 for.
+static bool is_f32(const bdpo_node *node)
+{
+    while (node->op->precision == BDPO_FOLLOW && !node->f32) node = node->in[0];
+    return node->f32 || node->op->precision != BDPO_COMPUTE;
+}
+
 static bdpo_node *sum_contributions(backward *b, const bdpo_node *node, int output)
 {
     contribution *c = b->pending[node->id * BDPO_MAX_OUTPUTS + output];
     if (!c) return NULL;
     bdpo_node *sum = c->value;
+    int f32 = is_f32(node);
+    b->g->f32_depth += f32;
     while ((c = c->next) != NULL)
         sum = bdpo_node_new(b->g, &bdpo_op_add, NULL, (bdpo_node *[]){sum, c->value}, 2);
+    b->g->f32_depth -= f32;
     return sum;
 }
 
@@ -187,14 +198,41 @@ static void walk(backward *b, bdpo_node *y, bdpo_node *dy)
 {
     contribute(b, y, 0, b->n_forward, 0, dy);
     for (int i = b->n_forward - 1; i >= 0 && b->g->status == BDPO_OK; i--) visit(b, b->g->nodes[i]);
+    if (b->accumulate && is_trainable(y) && b->first_user[y->id] == b->n_forward)
+        finish_parameter(b, y); // the loss is a parameter that nothing uses
+}
+
+static bdpo_status check_request(const bdpo_graph *g, const bdpo_node *y, const bdpo_node *dy,
+                                 bdpo_node *const *x, int n_x)
+{
+    if (!y || !dy) return bdpo_fail(BDPO_BAD_ARGUMENT, "a gradient was asked for without a node");
+    if (y->graph != g || dy->graph != g)
+        return bdpo_fail(BDPO_BAD_ARGUMENT, "a gradient was asked for in another graph");
+    if (!bdpo_shape_equal(&y->out[0].shape, &dy->out[0].shape))
+        return bdpo_fail(BDPO_BAD_SHAPE, "the cotangent has shape %s, its value %s",
+                         bdpo_shape_print(&dy->out[0].shape).text,
+                         bdpo_shape_print(&y->out[0].shape).text);
+    for (int i = 0; i < n_x; i++)
+        if (!x[i] || x[i]->graph != g || !x[i]->needs_grad)
+            return bdpo_fail(BDPO_BAD_ARGUMENT,
+                             "a gradient was asked for toward a value (%d, %s) with nothing "
+                             "trainable behind it: see bdpo_require_grad()",
+                             i, x[i] ? x[i]->op->name : "absent");
+    return BDPO_OK;
 }
 
 void bdpo_gradients(bdpo_graph *g, bdpo_node *y, bdpo_node *dy, bdpo_node *const *x, int n_x,
                     bdpo_node **dx)
 {
     for (int i = 0; i < n_x; i++) dx[i] = NULL;
+    if (g->status != BDPO_OK) return;
+    bdpo_status status = check_request(g, y, dy, x, n_x);
+    if (status != BDPO_OK) {
+        bdpo_graph_fail(g, status);
+        return;
+    }
     backward b;
-    if (g->status != BDPO_OK || !y || !dy || !backward_init(&b, g)) return;
+    if (!backward_init(&b, g)) return;
     walk(&b, y, dy);
     for (int i = 0; i < n_x && g->status == BDPO_OK; i++)
         dx[i] = bdpo_is_leaf(x[i]) ? sum_contributions(&b, x[i], 0) : b.total[x[i]->id];

@@ -145,6 +145,51 @@ BDPO_TEST(a_half_width_input_is_read_as_declared)
 
 // ---- sums of cotangents ------------------------------------------------------------------------
 
+static int count_ops(const bdpo_plan *plan, const char *name, bdpo_dtype dtype)
+{
+    int count = 0;
+    for (int i = 0; i < plan->list.count; i++)
+        count += strcmp(plan->list.at[i]->op->name, name) == 0 &&
+                 plan->list.at[i]->out[0].dtype == dtype;
+    return count;
+}
+
+// Two uses of one weight: their gradients are f32, and so is the sum.
+BDPO_TEST(the_gradients_of_a_shared_weight_meet_in_f32)
+{
+    fixture f = begin("null");
+    bdpo_node *x = bdpo_input(f.g, "x", BDPO_F32, BDPO_SHAPE(3, WIDTH)),
+              *w = bdpo_param(f.g, "f32");
+    bdpo_node *a = bdpo_linear(f.g, x, w, NULL, BDPO_NO_ACTIVATION);
+    bdpo_node *b = bdpo_linear(f.g, bdpo_tanh(f.g, x), w, NULL, BDPO_NO_ACTIVATION);
+    bdpo_backward(f.g, sum(f.g, bdpo_mul(f.g, a, b)));
+    bdpo_plan *plan = plan_of(f, BDPO_BF16);
+    CHECK_INT(count_ops(plan, "linear_weight_grad", BDPO_F32), 2);
+    CHECK_INT(count_ops(plan, "add", BDPO_F32), 1);
+    CHECK_INT(count_ops(plan, "add", BDPO_BF16), 0);
+    bdpo_plan_free(plan);
+    end(f);
+}
+
+// An ordinary value computes, and is summed, in half width; one of an island is not.
+BDPO_TEST(cotangents_are_summed_in_the_dtype_of_their_value)
+{
+    for (int island = 0; island < 2; island++) {
+        fixture f = begin("null");
+        if (island) bdpo_f32_begin(f.g);
+        bdpo_node *shared = bdpo_tanh(f.g, bdpo_param(f.g, "f32"));
+        bdpo_node *view = bdpo_reshape(f.g, shared, BDPO_SHAPE(COUNT));
+        bdpo_node *y = bdpo_mul(f.g, bdpo_silu(f.g, view), bdpo_gelu(f.g, view));
+        if (island) bdpo_f32_end(f.g);
+        bdpo_backward(f.g, sum(f.g, y));
+        bdpo_plan *plan = plan_of(f, BDPO_BF16);
+        CHECK_INT(count_ops(plan, "add", BDPO_F32), island);
+        CHECK_INT(count_ops(plan, "add", BDPO_BF16), !island);
+        bdpo_plan_free(plan);
+        end(f);
+    }
+}
+
 // A norm's own gradient takes its statistics in f32; who else computes takes its further outputs
 // in half width like all values.
 BDPO_TEST(only_their_own_gradient_reads_statistics_in_f32)

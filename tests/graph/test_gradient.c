@@ -305,6 +305,56 @@ BDPO_TEST(a_loss_must_be_a_scalar)
     end(f);
 }
 
+// ---- requests ----------------------------------------------------------------------------------
+
+// Asks for the gradient of y toward x in a graph of one layer; the answer is the graph's status.
+typedef enum mistake { NONE, WRONG_COTANGENT, FROZEN_INPUT, NO_NODE, OTHER_GRAPH } mistake;
+
+static bdpo_status ask(fixture f, mistake what)
+{
+    bdpo_graph *g, *other;
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    CHECK_OK(bdpo_graph_new(&other, f.store));
+    bdpo_node *x = bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH)), *w = bdpo_param(g, "w0");
+    bdpo_node *y = layer(g, x, 0), *toward = w, *dx = w;
+    bdpo_shape shape = what == WRONG_COTANGENT ? BDPO_SHAPE(WIDTH, ROWS) : BDPO_SHAPE(ROWS, WIDTH);
+    bdpo_node *dy = bdpo_input(what == OTHER_GRAPH ? other : g, "dy", BDPO_F32, shape);
+    if (what == FROZEN_INPUT) toward = x;
+    if (what == NO_NODE) toward = NULL;
+    bdpo_gradients(g, y, dy, &toward, 1, &dx);
+    CHECK((dx != NULL) == (what == NONE));
+    bdpo_status status = bdpo_graph_check(g);
+    bdpo_graph_free(other);
+    bdpo_graph_free(g);
+    return status;
+}
+
+BDPO_TEST(a_gradient_that_makes_no_sense_is_refused)
+{
+    fixture f = begin();
+    CHECK_OK(ask(f, NONE));
+    CHECK_STATUS(ask(f, WRONG_COTANGENT), BDPO_BAD_SHAPE);
+    CHECK_CONTAINS(bdpo_message(), "the cotangent has shape [10, 6], its value [6, 10]");
+    CHECK_STATUS(ask(f, FROZEN_INPUT), BDPO_BAD_ARGUMENT);
+    CHECK_CONTAINS(bdpo_message(), "(0, input) with nothing trainable behind it");
+    CHECK_STATUS(ask(f, NO_NODE), BDPO_BAD_ARGUMENT);
+    CHECK_STATUS(ask(f, OTHER_GRAPH), BDPO_BAD_ARGUMENT);
+    end(f);
+}
+
+BDPO_TEST(a_gradient_must_be_required_before_the_input_is_used)
+{
+    fixture f = begin();
+    bdpo_graph *g;
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_node *x = bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(ROWS, WIDTH));
+    bdpo_silu(g, x);
+    CHECK_ABORTS(bdpo_require_grad(x));
+    CHECK_ABORTS(bdpo_require_grad(bdpo_param(g, "w0")));
+    bdpo_graph_free(g);
+    end(f);
+}
+
 // One leaf per kind, also when the kinds take turns: a model's reference is built between.
 BDPO_TEST(kinds_that_take_turns_share_their_leaves)
 {
@@ -320,4 +370,32 @@ BDPO_TEST(kinds_that_take_turns_share_their_leaves)
     CHECK(bdpo_param(g, "w0") == reference);
     bdpo_graph_free(g);
     end(f);
+}
+
+// GRAD of a scalar that is itself the loss is 1, also when it passes through a view.
+BDPO_TEST(a_parameter_may_be_the_loss)
+{
+    bdpo_engine *engine;
+    bdpo_store *store;
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    float grad;
+    CHECK_OK(bdpo_engine_new(&engine, &(bdpo_engine_options){.n_threads = 1}));
+    CHECK_OK(bdpo_store_new(&store, engine));
+    CHECK_OK(bdpo_store_declare(store, "plain", BDPO_F32, BDPO_SHAPE(1), true));
+    CHECK_OK(bdpo_store_declare(store, "viewed", BDPO_F32, BDPO_SHAPE(1, 1), true));
+    CHECK_OK(bdpo_store_seal(store));
+    CHECK_OK(bdpo_graph_new(&g, store));
+    bdpo_backward(g, bdpo_param(g, "plain"));
+    bdpo_backward(g, bdpo_reshape(g, bdpo_param(g, "viewed"), BDPO_SHAPE(1)));
+    CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0}));
+    CHECK_OK(bdpo_plan_run(plan));
+    CHECK_OK(bdpo_store_read(store, BDPO_GRAD, "plain", &grad, sizeof grad));
+    CHECK(grad == 1.0f);
+    CHECK_OK(bdpo_store_read(store, BDPO_GRAD, "viewed", &grad, sizeof grad));
+    CHECK(grad == 1.0f);
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
 }
