@@ -17,6 +17,7 @@ typedef struct lowering {
     bdpo_node **copy; // by id in the graph
     bdpo_node **cast; // [id in the list][N_CASTS]: the value in another dtype
     int cast_capacity;
+    const bdpo_node **adds_to; // by id in the list: the gradient that a bound kernel adds to
 } lowering;
 
 enum { N_CASTS = 3 }; // f32, bf16, f16: the first dtypes
@@ -265,58 +266,101 @@ static bdpo_status copy_outputs(lowering *l)
     return BDPO_OK;
 }
 
-// ---- shuffling, for tests ----------------------------------------------------------------------
+// ---- gradients computed in their bucket --------------------------------------------------------
 
-static bool touches_kind(const bdpo_node *node, const bdpo_node *writer)
+static int *count_readers(const lowering *l)
 {
-    for (int i = 0; i < writer->n_in; i++) {
-        if (!(writer->op->mutates & 1u << i) || !writer->in[i]) continue;
-        bdpo_kind kind = ((const bdpo_state_attrs *)writer->in[i]->attrs)->kind;
-        for (int k = 0; k < node->n_in; k++) {
-            if (!node->in[k]) continue;
-            const bdpo_node *leaf = bdpo_place_of(node->in[k], 0).node;
-            if (leaf->op == &bdpo_op_state && ((const bdpo_state_attrs *)leaf->attrs)->kind == kind)
-                return true;
-        }
-    }
-    return false;
+    const bdpo_node_list *list = l->list;
+    int *readers = bdpo_arena_alloc(list->arena, (size_t)list->count, sizeof *readers);
+    for (int i = 0; readers && i < list->count; i++)
+        for (int k = 0; k < list->at[i]->n_in; k++)
+            if (list->at[i]->in[k]) readers[list->at[i]->in[k]->id]++;
+    for (int i = 0; readers && i < list->outputs.count; i++)
+        readers[list->outputs.at[i].node->id]++;
+    return readers;
 }
 
-// May `later` run before `earlier`, which precedes it in the list?
-static bool must_follow(const bdpo_node *later, const bdpo_node *earlier)
+// grad_accumulate(leaf, d), where only that reads d and d's kernel can add: d writes into the leaf,
+// in its own turn. That is earlier, but a backward pass touches a gradient once: nothing looks at
+// the leaf in between, and the shuffle sees to it that this stays so.
+static bdpo_status bind_gradients(lowering *l)
+{
+    const int *readers = count_readers(l);
+    l->adds_to = keep(l, (size_t)l->list->count, sizeof *l->adds_to);
+    if (!readers || !l->adds_to) return no_memory();
+    for (int i = 0; i < l->list->count; i++) {
+        bdpo_node *sum = l->list->at[i];
+        if (sum->op != &bdpo_op_grad_accumulate) continue;
+        bdpo_node *value = sum->in[1];
+        if (!value->op->can_accumulate || readers[value->id] != 1 || value->round_outputs ||
+            value->out[0].dtype != BDPO_F32)
+            continue;
+        value->accumulate = true;
+        sum->accumulate_bound = true;
+        l->adds_to[value->id] = sum->in[0];
+    }
+    return BDPO_OK;
+}
+
+// ---- shuffling, for tests ----------------------------------------------------------------------
+
+static bool overlap(const bdpo_node *a, const bdpo_node *b)
+{
+    if (a->op != &bdpo_op_state || b->op != &bdpo_op_state) return false;
+    const bdpo_state_attrs *x = a->attrs, *y = b->attrs;
+    return x->kind == y->kind && x->bucket == y->bucket &&
+           (x->param < 0 || y->param < 0 || x->param == y->param);
+}
+
+// Does `node` read or change what lies at `leaf`?
+static bool touches(const lowering *l, const bdpo_node *node, const bdpo_node *leaf)
+{
+    for (int k = 0; k < node->n_in; k++)
+        if (node->in[k] && overlap(bdpo_place_of(node->in[k], 0).node, leaf)) return true;
+    return l->adds_to[node->id] && overlap(l->adds_to[node->id], leaf);
+}
+
+// Does `node` touch what `writer` changes in the store?
+static bool meets(const lowering *l, const bdpo_node *node, const bdpo_node *writer)
+{
+    for (int i = 0; i < writer->n_in; i++)
+        if ((writer->op->mutates & 1u << i) && writer->in[i] && touches(l, node, writer->in[i]))
+            return true;
+    return l->adds_to[writer->id] && touches(l, node, l->adds_to[writer->id]);
+}
+
+// Must `later` stay behind `earlier`, which precedes it in the list?
+static bool must_follow(const lowering *l, const bdpo_node *later, const bdpo_node *earlier)
 {
     for (int i = 0; i < later->n_in; i++)
         if (later->in[i] == earlier) return true;
-    if (earlier->op->mutates && touches_kind(later, earlier)) return true;
-    return later->op->mutates && touches_kind(earlier, later);
+    return meets(l, later, earlier) || meets(l, earlier, later);
 }
 
 // Draws the next node among those whose predecessors have all run. Quadratic: for small graphs.
 static bdpo_status shuffle(lowering *l, uint64_t seed)
 {
-    int n = l->list->count;
-    bdpo_node **order = keep(l, (size_t)n, sizeof *order);
+    int n = l->list->count, n_ready = 0;
+    bdpo_node **from = l->list->at, **order = keep(l, (size_t)n, sizeof *order);
     int *ready = keep(l, (size_t)n, sizeof *ready);
-    bool *done = keep(l, (size_t)n, sizeof *done);
-    if (!order || !ready || !done) return no_memory();
+    int *waits = keep(l, (size_t)n, sizeof *waits); // for so many predecessors
+    if (!order || !ready || !waits) return no_memory();
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < i; j++) waits[i] += must_follow(l, from[i], from[j]);
+        if (waits[i] == 0) ready[n_ready++] = i;
+    }
     for (int step = 0; step < n; step++) {
-        int n_ready = 0;
-        for (int i = 0; i < n; i++) {
-            bool free = !done[i];
-            for (int j = 0; free && j < i; j++)
-                free = done[j] || !must_follow(l->list->at[i], l->list->at[j]);
-            if (free) ready[n_ready++] = i;
-        }
         BDPO_ASSERT(n_ready > 0); // the order of creation is one that is allowed
         seed = seed * 6364136223846793005u + 1442695040888963407u; // Knuth's MMIX generator
-        int chosen = ready[(seed >> 33) % (uint64_t)n_ready];
-        done[chosen] = true;
-        order[step] = l->list->at[chosen];
+        int at = (int)((seed >> 33) % (uint64_t)n_ready), chosen = ready[at];
+        ready[at] = ready[--n_ready];
+        order[step] = from[chosen];
+        for (int i = chosen + 1; i < n; i++)
+            if (must_follow(l, from[i], from[chosen]) && --waits[i] == 0) ready[n_ready++] = i;
     }
-    for (int i = 0; i < n; i++) {
-        l->list->at[i] = order[i];
-        order[i]->id = i;
-    }
+    l->list->at = order;
+    l->list->capacity = n;
+    for (int i = 0; i < n; i++) order[i]->id = i;
     return BDPO_OK;
 }
 
@@ -334,5 +378,6 @@ bdpo_status bdpo_lower(bdpo_node_list *list, bdpo_graph *graph, const bdpo_backe
         if (needed[i]) TRY(copy_node(&l, graph->nodes[i]));
     TRY(copy_outputs(&l));
     for (int i = 0; i < list->count; i++) TRY(emulate_outputs(&l, list->at[i]));
+    TRY(bind_gradients(&l));
     return options->shuffle_seed ? shuffle(&l, options->shuffle_seed) : BDPO_OK;
 }

@@ -14,8 +14,9 @@ typedef struct bdpo_node_list {
 } bdpo_node_list;
 
 // 1. Keeps what an output or a state operator needs. 2. Chooses the dtype of each node, adding
-// casts. 3. For a backend without half-width kernels: f32 storage and rounding instead.
-// 4. Shuffles, if options->shuffle_seed is set.
+// casts. 3. For a backend without half-width kernels: f32 storage and rounding instead. 4. Lets
+// kernels that can add do so to the store's gradients. 5. Shuffles, if options->shuffle_seed is
+// set.
 BDPO_MUST_CHECK bdpo_status bdpo_lower(bdpo_node_list *list, bdpo_graph *graph,
                                        const bdpo_backend *backend,
                                        const bdpo_plan_options *options);

@@ -114,7 +114,7 @@ static bdpo_status compile(bdpo_plan *plan, bdpo_graph *graph, const bdpo_plan_o
     bdpo_engine *engine = plan->engine;
     TRY(bdpo_lower(&plan->list, graph, engine->backend, options));
     TRY(check_kernels(plan));
-    TRY(bdpo_plan_storage(plan));
+    TRY(bdpo_plan_storage(plan, graph->store));
     TRY(make_steps(plan));
     TRY(find_ready_steps(plan, graph->store));
     plan->poison = options->poison;

@@ -43,7 +43,7 @@ struct bdpo_plan {
 };
 
 // Fills the storage of every node: liveness, in-place reuse, gradients bound to their buckets.
-BDPO_MUST_CHECK bdpo_status bdpo_plan_storage(bdpo_plan *plan);
+BDPO_MUST_CHECK bdpo_status bdpo_plan_storage(bdpo_plan *plan, const bdpo_store *store);
 
 // Decides which inputs of concats are computed in place. last_use: [node][BDPO_MAX_OUTPUTS].
 BDPO_MUST_CHECK bdpo_status bdpo_plan_parts(bdpo_plan *plan, const int *last_use);

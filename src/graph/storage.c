@@ -1,8 +1,7 @@
 // Liveness: which memory each value of a plan takes, and for how long.
 //
 // A value lives from the step that makes it to the last step that reads it or a view of it. An
-// element-wise node takes over the memory of an input that dies there. A weight's gradient whose
-// only reader adds it to the store is computed into the store at once.
+// element-wise node takes over the memory of an input that dies there.
 #include "graph/plan.h"
 #include "graph/store.h"
 
@@ -37,35 +36,6 @@ static bdpo_status take_io(bdpo_plan *plan, const bdpo_value *value, bdpo_storag
                : bdpo_fail(BDPO_NO_MEMORY, "the inputs and outputs do not fit in memory");
 }
 
-// ---- gradients computed in their bucket ---------------------------------------------------------
-
-static int *count_readers(const bdpo_plan *plan)
-{
-    int *readers = bdpo_arena_alloc(plan->arena, (size_t)plan->list.count, sizeof *readers);
-    for (int i = 0; readers && i < plan->list.count; i++)
-        for (int k = 0; k < plan->list.at[i]->n_in; k++)
-            if (plan->list.at[i]->in[k]) readers[plan->list.at[i]->in[k]->id]++;
-    for (int i = 0; readers && i < plan->list.outputs.count; i++)
-        readers[plan->list.outputs.at[i].node->id]++;
-    return readers;
-}
-
-// grad_accumulate(leaf, d), where d is a kernel that can add: d writes into the leaf.
-static void bind_gradients(bdpo_plan *plan, const int *readers)
-{
-    for (int i = 0; i < plan->list.count; i++) {
-        bdpo_node *sum = plan->list.at[i];
-        if (sum->op != &bdpo_op_grad_accumulate) continue;
-        bdpo_node *value = sum->in[1];
-        if (!value->op->can_accumulate || readers[value->id] != 1 || value->round_outputs ||
-            value->out[0].dtype != BDPO_F32)
-            continue;
-        value->accumulate = true;
-        sum->accumulate_bound = true;
-        *bdpo_storage_of(plan, value, 0) = *bdpo_storage_of(plan, sum->in[0], 0);
-    }
-}
-
 // ---- storage of each node ----------------------------------------------------------------------
 
 static bdpo_status place_leaf(bdpo_plan *plan, const bdpo_node *node, const bdpo_store *store)
@@ -98,7 +68,8 @@ static int inplace_input(const bdpo_plan *plan, const bdpo_node *node)
         bool dense = in->row_stride == bdpo_shape_cols(&in->shape);
         bool part = plan->parts[place.node->id * BDPO_MAX_OUTPUTS + place.output].whole != NULL;
         if (storage->region != BDPO_REGION_ARENA || !dense || part || place.offset != 0 ||
-            value_bytes(in) != value_bytes(whole) || value_bytes(in) != value_bytes(&node->out[0]))
+            in->dtype != node->out[0].dtype || value_bytes(in) != value_bytes(whole) ||
+            value_bytes(in) != value_bytes(&node->out[0]))
             continue;
         if (plan->intervals[storage->interval].last > node->id) continue;
         bool shared = false; // another input in the same memory would be overwritten early
@@ -193,20 +164,22 @@ static bdpo_status place_workspace(bdpo_plan *plan, const bdpo_node *node)
     return bytes ? add_interval(plan, bytes, node->id, &plan->workspace[node->id]) : BDPO_OK;
 }
 
-bdpo_status bdpo_plan_storage(bdpo_plan *plan)
+bdpo_status bdpo_plan_storage(bdpo_plan *plan, const bdpo_store *store)
 {
     size_t n = (size_t)plan->list.count + 1;
     plan->storage = bdpo_arena_alloc(plan->arena, n * BDPO_MAX_OUTPUTS, sizeof *plan->storage);
     plan->workspace = bdpo_arena_alloc(plan->arena, n, sizeof *plan->workspace);
-    int *readers = count_readers(plan);
-    if (!plan->storage || !plan->workspace || !readers)
+    if (!plan->storage || !plan->workspace)
         return bdpo_fail(BDPO_NO_MEMORY, "no memory to plan %d nodes", plan->list.count);
     for (size_t i = 0; i < n * BDPO_MAX_OUTPUTS; i++)
         plan->storage[i] = (bdpo_storage){.region = BDPO_REGION_ARENA, .interval = -1};
     for (int i = 0; i < plan->list.count; i++)
-        if (bdpo_is_leaf(plan->list.at[i]))
-            TRY(place_leaf(plan, plan->list.at[i], plan->list.at[i]->graph->store));
-    bind_gradients(plan, readers);
+        if (bdpo_is_leaf(plan->list.at[i])) TRY(place_leaf(plan, plan->list.at[i], store));
+    for (int i = 0; i < plan->list.count; i++) {
+        const bdpo_node *sum = plan->list.at[i];
+        if (sum->accumulate_bound)
+            *bdpo_storage_of(plan, sum->in[1], 0) = *bdpo_storage_of(plan, sum->in[0], 0);
+    }
     int *last_use = find_last_uses(plan);
     if (!last_use) return bdpo_fail(BDPO_NO_MEMORY, "no memory to plan the nodes");
     TRY(bdpo_plan_parts(plan, last_use));

@@ -399,3 +399,67 @@ BDPO_TEST(a_parameter_may_be_the_loss)
     bdpo_store_free(store);
     bdpo_engine_free(engine);
 }
+
+// ---- order -------------------------------------------------------------------------------------
+
+// Kernels that add to GRAD themselves keep their place among all that touches it: zeroing before,
+// a second backward pass behind, a sum over all of it at the end.
+BDPO_TEST(gradients_that_are_zeroed_first_stay_in_order)
+{
+    fixture f = begin();
+    float x[COUNT], plain[GRADIENT_COUNT + 1], shuffled[GRADIENT_COUNT + 1];
+    fill(x, COUNT, 77);
+    for (uint64_t seed = 0; seed <= 30; seed++) {
+        bdpo_graph *g;
+        bdpo_plan *plan;
+        float *out = seed ? shuffled : plain;
+        CHECK_OK(bdpo_graph_new(&g, f.store));
+        bdpo_zero(g, bdpo_bucket(g, BDPO_GRAD, 0));
+        bdpo_node *y = network(g);
+        bdpo_backward(g, total(g, y));
+        bdpo_backward(g, total(g, bdpo_tanh(g, y)));
+        bdpo_output(g, "norm", bdpo_sum_of_squares(g, bdpo_bucket(g, BDPO_GRAD, 0), NULL));
+        CHECK_OK(bdpo_plan_new(&plan, f.engine, g, &(bdpo_plan_options){.shuffle_seed = seed}));
+        CHECK_OK(bdpo_plan_write(plan, "x", x, sizeof x));
+        CHECK_OK(bdpo_plan_run(plan));
+        read_gradients(f.store, out);
+        CHECK_OK(bdpo_plan_read(plan, "norm", &out[GRADIENT_COUNT], sizeof *out));
+        bdpo_plan_free(plan);
+        bdpo_graph_free(g);
+        if (seed) CHECK_BYTES(shuffled, plain, sizeof plain);
+    }
+    CHECK(plain[GRADIENT_COUNT] > 0);
+    end(f);
+}
+
+// ---- memory ------------------------------------------------------------------------------------
+
+static size_t peak_of_deep_network(fixture f, bool checkpointing)
+{
+    enum { DEPTH = 16, TALL = 4096 };
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    CHECK_OK(bdpo_graph_new(&g, f.store));
+    bdpo_graph_set_checkpointing(g, checkpointing);
+    bdpo_node *h = bdpo_input(g, "x", BDPO_F32, BDPO_SHAPE(TALL, WIDTH));
+    for (int i = 0; i < DEPTH; i++) {
+        if (i % 4 == 0) bdpo_segment_begin(g);
+        h = layer(g, h, i % N_LAYERS);
+        if (i % 4 == 3) bdpo_segment_end(g);
+    }
+    bdpo_backward(g, bdpo_reduce_sum(g, h, BDPO_KEEP_NONE));
+    CHECK_OK(bdpo_plan_new(&plan, f.engine, g, &(bdpo_plan_options){0}));
+    size_t peak = bdpo_plan_costs(plan).peak_bytes;
+    bdpo_plan_free(plan);
+    bdpo_graph_free(g);
+    return peak;
+}
+
+// 16 layers keep 16 values; in four segments, 4 and those of one segment.
+BDPO_TEST(checkpointing_keeps_less)
+{
+    fixture f = begin();
+    size_t plain = peak_of_deep_network(f, false), checkpointed = peak_of_deep_network(f, true);
+    CHECK_LE((double)checkpointed, 0.65 * (double)plain);
+    end(f);
+}
