@@ -24,7 +24,7 @@ typedef struct bdpo_program {
     bdpo_step *steps;
     int n_steps;
     const int *ready;
-    const bdpo_span *dead;
+    bdpo_span *dead;
     bdpo_bucket_ready on_bucket_ready;
     void *on_bucket_ready_user;
     uint64_t generation;

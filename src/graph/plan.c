@@ -57,55 +57,77 @@ static bdpo_status make_steps(bdpo_plan *plan)
     return BDPO_OK;
 }
 
-// The bucket of GRAD to which a node contributes, -1: none.
-static int contributes_to(const bdpo_plan *plan, const bdpo_node *node)
+// last[bucket]: the node after which its gradient is complete, -1: it has none in this plan.
+static int *find_last_contributions(bdpo_plan *plan, int n_buckets)
 {
-    const bdpo_node *sum = node->op == &bdpo_op_grad_accumulate ? node : NULL;
-    for (int i = node->id + 1; node->accumulate && !sum && i < plan->list.count; i++)
-        if (plan->list.at[i]->accumulate_bound && plan->list.at[i]->in[1] == node)
-            sum = plan->list.at[i];
-    return sum ? ((const bdpo_state_attrs *)sum->in[0]->attrs)->bucket : -1;
+    int *last = bdpo_arena_alloc(plan->arena, (size_t)n_buckets, sizeof *last);
+    for (int b = 0; last && b < n_buckets; b++) last[b] = -1;
+    for (int i = 0; last && i < plan->list.count; i++) {
+        const bdpo_node *sum = plan->list.at[i];
+        if (sum->op != &bdpo_op_grad_accumulate) continue;
+        int bucket = ((const bdpo_state_attrs *)sum->in[0]->attrs)->bucket;
+        int node = sum->accumulate_bound ? sum->in[1]->id : i;
+        last[bucket] = node > last[bucket] ? node : last[bucket];
+    }
+    return last;
 }
 
-// Notes, for each bucket, the step after which its gradient is complete.
-static bdpo_status find_ready_steps(bdpo_plan *plan, const bdpo_store *store)
+// A gradient that is handed over belongs to somebody else for the rest of the run.
+static bdpo_status check_handed_over(const bdpo_plan *plan, const int *last)
 {
-    int n_buckets = store ? bdpo_store_bucket_count(store) : 0;
-    int *last = bdpo_arena_alloc(plan->arena, (size_t)n_buckets + 1, sizeof *last);
-    int *ready = bdpo_arena_alloc(plan->arena, (size_t)n_buckets + 1, sizeof *ready);
-    if (!last || !ready) return bdpo_fail(BDPO_NO_MEMORY, "no memory for %d buckets", n_buckets);
-    for (int b = 0; b < n_buckets; b++) last[b] = -1;
-    for (int s = 0; s < plan->program.n_steps; s++) {
-        int bucket = contributes_to(plan, plan->list.at[plan->step_node[s]]);
-        if (bucket >= 0) last[bucket] = s;
+    for (int i = 0; i < plan->list.count; i++) {
+        const bdpo_node *node = plan->list.at[i];
+        for (int k = 0; k < node->n_in && bdpo_node_computes(node); k++) {
+            const bdpo_node *leaf = node->in[k] ? bdpo_place_of(node->in[k], 0).node : NULL;
+            const bdpo_state_attrs *at = leaf && leaf->op == &bdpo_op_state ? leaf->attrs : NULL;
+            if (at && at->kind == BDPO_GRAD && last[at->bucket] >= 0 && i > last[at->bucket])
+                return bdpo_fail(BDPO_BAD_ARGUMENT,
+                                 "%s uses the gradients of bucket %d, which on_bucket_ready has "
+                                 "been given by then; it belongs into a graph of its own",
+                                 node->op->name, at->bucket);
+        }
     }
-    int n_ready = 0;
+    return BDPO_OK;
+}
+
+static bdpo_status find_ready_steps(bdpo_plan *plan, const bdpo_store *store,
+                                    const bdpo_plan_options *options)
+{
+    int n_buckets = store ? bdpo_store_bucket_count(store) : 0, n_ready = 0;
+    int *last = find_last_contributions(plan, n_buckets);
+    int *ready = bdpo_arena_alloc(plan->arena, (size_t)n_buckets, sizeof *ready);
+    if (!last || !ready) return bdpo_fail(BDPO_NO_MEMORY, "no memory for %d buckets", n_buckets);
+    if (options->on_bucket_ready) TRY(check_handed_over(plan, last));
     for (int s = 0; s < plan->program.n_steps; s++) {
         bdpo_step *step = &plan->program.steps[s];
         step->first_ready = n_ready;
         for (int b = 0; b < n_buckets; b++)
-            if (last[b] == s) ready[n_ready++] = b;
+            if (last[b] == plan->step_node[s]) ready[n_ready++] = b;
         step->n_ready = n_ready - step->first_ready;
     }
     plan->program.ready = ready;
+    plan->program.on_bucket_ready = options->on_bucket_ready;
+    plan->program.on_bucket_ready_user = options->on_bucket_ready_user;
     return BDPO_OK;
 }
 
 // With poison: the spans of the arena that are dead after each step.
 static bdpo_status find_dead_spans(bdpo_plan *plan)
 {
-    bdpo_span *dead = bdpo_arena_alloc(plan->arena, (size_t)plan->n_intervals + 1, sizeof *dead);
-    if (!dead) return bdpo_fail(BDPO_NO_MEMORY, "no memory for the poisoned spans");
+    size_t n = (size_t)plan->n_intervals;
+    plan->program.dead = bdpo_arena_alloc(plan->arena, n, sizeof *plan->program.dead);
+    plan->dead = bdpo_arena_alloc(plan->arena, n, sizeof *plan->dead);
+    if (!plan->program.dead || !plan->dead)
+        return bdpo_fail(BDPO_NO_MEMORY, "no memory for the poisoned spans");
     int n_dead = 0;
     for (int s = 0; s < plan->program.n_steps; s++) {
         bdpo_step *step = &plan->program.steps[s];
         step->first_dead = n_dead;
         for (int i = 0; i < plan->n_intervals; i++)
-            if (plan->intervals[i].last == plan->step_node[s])
-                dead[n_dead++] = (bdpo_span){NULL, plan->intervals[i].bytes};
+            if (plan->intervals[i].last == plan->step_node[s]) plan->dead[n_dead++] = i;
         step->n_dead = n_dead - step->first_dead;
     }
-    plan->program.dead = dead;
+    BDPO_ASSERT(n_dead == plan->n_intervals); // each ends with a node that computes
     return BDPO_OK;
 }
 
@@ -116,11 +138,8 @@ static bdpo_status compile(bdpo_plan *plan, bdpo_graph *graph, const bdpo_plan_o
     TRY(check_kernels(plan));
     TRY(bdpo_plan_storage(plan, graph->store));
     TRY(make_steps(plan));
-    TRY(find_ready_steps(plan, graph->store));
-    plan->poison = options->poison;
-    if (plan->poison) TRY(find_dead_spans(plan));
-    plan->program.on_bucket_ready = options->on_bucket_ready;
-    plan->program.on_bucket_ready_user = options->on_bucket_ready_user;
+    TRY(find_ready_steps(plan, graph->store, options));
+    if (options->poison) TRY(find_dead_spans(plan));
     plan->program.generation = UINT64_MAX; // addresses are filled in before the first run
     TRY(bdpo_engine_grow_arena(engine, plan->peak_bytes));
     return plan->io_bytes ? engine->backend->alloc(engine->device, &plan->io, plan->io_bytes)
@@ -199,12 +218,11 @@ static void fill_addresses(bdpo_plan *plan)
         if (workspace >= 0)
             call->workspace = (char *)plan->engine->arena + plan->intervals[workspace].offset;
     }
-    if (!plan->poison) return;
-    bdpo_span *dead = (bdpo_span *)(uintptr_t)plan->program.dead;
-    for (int s = 0, d = 0; s < plan->program.n_steps; s++)
-        for (int i = 0; i < plan->n_intervals; i++)
-            if (plan->intervals[i].last == plan->step_node[s])
-                dead[d++].start = (char *)plan->engine->arena + plan->intervals[i].offset;
+    for (int d = 0; plan->dead && d < plan->n_intervals; d++) {
+        const bdpo_interval *interval = &plan->intervals[plan->dead[d]];
+        plan->program.dead[d] =
+            (bdpo_span){(char *)plan->engine->arena + interval->offset, interval->bytes};
+    }
 }
 
 // ---- run ---------------------------------------------------------------------------------------

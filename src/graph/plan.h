@@ -35,7 +35,7 @@ struct bdpo_plan {
     int *workspace;        // [node]: interval, -1: none
     bdpo_interval *intervals;
     int n_intervals, interval_capacity;
-    bool poison;
+    int *dead; // with poison: the interval of each span in program.dead
     void *io;
     size_t io_bytes, peak_bytes;
     bdpo_program program;

@@ -521,38 +521,48 @@ static void note_bucket(void *user, int bucket)
     grad[0] *= 2; // as a reduction would change it
 }
 
-BDPO_TEST(a_bucket_is_ready_after_its_last_gradient)
+// A chain of six weights; a frozen one between the third and the fourth parts two buckets.
+static bdpo_store *chain_store(bdpo_engine *engine)
 {
-    enum { BIG = 5 << 20 }; // 20 MiB each: three to a bucket
-    bdpo_engine *engine = engine_of("cpu");
     bdpo_store *store;
-    bdpo_graph *g;
-    bdpo_plan *plan;
     char name[8];
     CHECK_OK(bdpo_store_new(&store, engine));
     for (int i = 0; i < 6; i++) {
         snprintf(name, sizeof name, "w%d", i);
-        CHECK_OK(bdpo_store_declare(store, name, BDPO_F32, BDPO_SHAPE(BIG, 1), true));
+        if (i == 3) CHECK_OK(bdpo_store_declare(store, "frozen", BDPO_F32, BDPO_SHAPE(1), false));
+        CHECK_OK(bdpo_store_declare(store, name, BDPO_F32, BDPO_SHAPE(WIDTH, 1), true));
     }
     CHECK_OK(bdpo_store_seal(store));
-    CHECK_INT(bdpo_store_bucket_count(store), 2);
-    CHECK_OK(bdpo_graph_new(&g, store));
-    bdpo_fill_attrs one = {.shape = BDPO_SHAPE(1, 1), .value = 1};
-    bdpo_fill_attrs ones = {.shape = BDPO_SHAPE(1, BIG), .value = 1};
-    bdpo_node *h = bdpo_node_new(g, &bdpo_op_fill, &one, NULL, 0);
-    bdpo_node *row = bdpo_node_new(g, &bdpo_op_fill, &ones, NULL, 0);
-    for (int i = 0; i < 6; i++) { // h [1, 1] -> [1, BIG] -> [1, 1]
+    return store;
+}
+
+static void build_chain(bdpo_graph *g)
+{
+    char name[8];
+    bdpo_node *h = bdpo_fill(g, BDPO_SHAPE(1, 1), 1), *row = bdpo_fill(g, BDPO_SHAPE(1, WIDTH), 1);
+    for (int i = 0; i < 6; i++) { // h [1, 1] -> [1, WIDTH] -> [1, 1]
         snprintf(name, sizeof name, "w%d", i);
         bdpo_node *wide = bdpo_linear(g, h, bdpo_param(g, name), NULL, BDPO_NO_ACTIVATION);
         h = bdpo_matmul(g, wide, row, false, true);
     }
     bdpo_backward(g, bdpo_reshape(g, h, BDPO_SHAPE(1)));
+}
+
+BDPO_TEST(a_bucket_is_ready_after_its_last_gradient)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = chain_store(engine);
+    bdpo_graph *g;
+    bdpo_plan *plan;
+    CHECK_INT(bdpo_store_bucket_count(store), 3);
+    CHECK_OK(bdpo_graph_new(&g, store));
+    build_chain(g);
     readiness r = {.store = store};
     bdpo_plan_options options = {.on_bucket_ready = note_bucket, .on_bucket_ready_user = &r};
     CHECK_OK(bdpo_plan_new(&plan, engine, g, &options));
     CHECK_OK(bdpo_plan_run(plan));
-    CHECK_INT(r.count, 2);
-    CHECK_INT(r.order[0], 1); // the backward pass reaches the later parameters first
+    CHECK_INT(r.count, 2);    // the frozen one is never announced
+    CHECK_INT(r.order[0], 2); // the backward pass reaches the later parameters first
     CHECK_INT(r.order[1], 0);
     float first;
     size_t bytes;
@@ -560,6 +570,32 @@ BDPO_TEST(a_bucket_is_ready_after_its_last_gradient)
     CHECK(first == 2 * r.value[1]);
     bdpo_plan_free(plan);
     bdpo_graph_free(g);
+    bdpo_store_free(store);
+    bdpo_engine_free(engine);
+}
+
+// Who was told that a bucket is ready owns it for the rest of the run.
+BDPO_TEST(a_gradient_that_was_handed_over_is_not_used)
+{
+    bdpo_engine *engine = engine_of("cpu");
+    bdpo_store *store = chain_store(engine);
+    for (int late = 0; late < 2; late++) {
+        bdpo_graph *g;
+        bdpo_plan *plan;
+        CHECK_OK(bdpo_graph_new(&g, store));
+        if (!late) bdpo_zero(g, bdpo_bucket(g, BDPO_GRAD, 2));
+        build_chain(g);
+        if (late) bdpo_output(g, "y", bdpo_sum_of_squares(g, bdpo_bucket(g, BDPO_GRAD, 2), NULL));
+        readiness r = {.store = store};
+        bdpo_plan_options options = {.on_bucket_ready = note_bucket, .on_bucket_ready_user = &r};
+        bdpo_status status = bdpo_plan_new(&plan, engine, g, &options);
+        CHECK_STATUS(status, late ? BDPO_BAD_ARGUMENT : BDPO_OK);
+        if (late) CHECK_CONTAINS(bdpo_message(), "sum_of_squares uses the gradients of bucket 2");
+        bdpo_plan_free(plan);
+        CHECK_OK(bdpo_plan_new(&plan, engine, g, &(bdpo_plan_options){0})); // nobody is told
+        bdpo_plan_free(plan);
+        bdpo_graph_free(g);
+    }
     bdpo_store_free(store);
     bdpo_engine_free(engine);
 }
