@@ -220,8 +220,8 @@ static bdpo_status copy_node(lowering *l, const bdpo_node *source)
     for (int i = 0; i < node->n_in; i++)
         if (node->in[i]) node->in[i] = l->copy[node->in[i]->id];
     memset(node->projection, 0, sizeof node->projection);
-    // Layout follows what its kernel will see, so its leaves are widened first; but a weight that is
-    // wanted in bf16 becomes another leaf, its shadow.
+    // Layout follows what its kernel will see, so its leaves are widened first; but a weight that
+    // is wanted in bf16 becomes another leaf, its shadow.
     if (node->op->precision == BDPO_FOLLOW) TRY(emulate_inputs(l, node));
     if (!bdpo_is_leaf(node)) TRY(choose_dtypes(l, node));
     TRY(emulate_inputs(l, node));
