@@ -84,6 +84,11 @@ BDPO_INLINE vf vf_select_lt(vf a, vf b, vf x, vf y)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }
+// y where x is at least `limit` or NaN, elsewhere 0 (also where y is NaN).
+BDPO_INLINE vf vf_zero_below(vf x, float limit, vf y)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, vf_set(limit), _CMP_NLT_UQ), y);
+}
 BDPO_INLINE float vf_sum(vf a)
 {
     return _mm512_reduce_add_ps(a);
@@ -161,6 +166,10 @@ BDPO_INLINE vf vf_min(vf a, vf b)
 BDPO_INLINE vf vf_select_lt(vf a, vf b, vf x, vf y)
 {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+BDPO_INLINE vf vf_zero_below(vf x, float limit, vf y)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(x, vf_set(limit), _CMP_NLT_UQ), y);
 }
 BDPO_INLINE float vf_sum(vf a)
 {
@@ -241,6 +250,10 @@ BDPO_INLINE vf vf_select_lt(vf a, vf b, vf x, vf y)
     vu lanes = (vu)(a < b);
     return (vf)((lanes & (vu)x) | (~lanes & (vu)y));
 }
+BDPO_INLINE vf vf_zero_below(vf x, float limit, vf y)
+{
+    return (vf)(~(vu)(x < vf_set(limit)) & (vu)y);
+}
 BDPO_INLINE vf vf_max(vf a, vf b)
 {
     return vf_select_lt(b, a, a, b);
@@ -284,6 +297,69 @@ BDPO_INLINE vf vf_zero(void)
 {
     return vf_set(0.0f);
 }
+
+// Transposes the square matrix whose rows are r[0] .. r[VF_LANES - 1].
+#if defined(__AVX512F__)
+// Within each group of four rows: 4 x 4 blocks, side by side in the 128-bit quarters.
+BDPO_INLINE void vf_transpose_quarters(vf r[4])
+{
+    __m512d a = (__m512d)_mm512_unpacklo_ps(r[0], r[1]),
+            b = (__m512d)_mm512_unpackhi_ps(r[0], r[1]);
+    __m512d c = (__m512d)_mm512_unpacklo_ps(r[2], r[3]),
+            d = (__m512d)_mm512_unpackhi_ps(r[2], r[3]);
+    r[0] = (vf)_mm512_unpacklo_pd(a, c);
+    r[1] = (vf)_mm512_unpackhi_pd(a, c);
+    r[2] = (vf)_mm512_unpacklo_pd(b, d);
+    r[3] = (vf)_mm512_unpackhi_pd(b, d);
+}
+BDPO_INLINE void vf_transpose(vf r[VF_LANES])
+{
+    BDPO_UNROLL
+    for (int i = 0; i < 16; i += 4) vf_transpose_quarters(r + i);
+    BDPO_UNROLL
+    for (int j = 0; j < 4; j++) { // now the quarters themselves
+        vf a = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x44),
+           b = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xee);
+        vf c = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x44),
+           d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xee);
+        r[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+        r[4 + j] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        r[8 + j] = _mm512_shuffle_f32x4(b, d, 0x88);
+        r[12 + j] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}
+#elif defined(__AVX2__)
+BDPO_INLINE void vf_transpose_halves(vf r[4])
+{
+    __m256d a = (__m256d)_mm256_unpacklo_ps(r[0], r[1]),
+            b = (__m256d)_mm256_unpackhi_ps(r[0], r[1]);
+    __m256d c = (__m256d)_mm256_unpacklo_ps(r[2], r[3]),
+            d = (__m256d)_mm256_unpackhi_ps(r[2], r[3]);
+    r[0] = (vf)_mm256_unpacklo_pd(a, c);
+    r[1] = (vf)_mm256_unpackhi_pd(a, c);
+    r[2] = (vf)_mm256_unpacklo_pd(b, d);
+    r[3] = (vf)_mm256_unpackhi_pd(b, d);
+}
+BDPO_INLINE void vf_transpose(vf r[VF_LANES])
+{
+    vf_transpose_halves(r);
+    vf_transpose_halves(r + 4);
+    BDPO_UNROLL
+    for (int j = 0; j < 4; j++) {
+        vf low = r[j], high = r[4 + j];
+        r[j] = _mm256_permute2f128_ps(low, high, 0x20);
+        r[4 + j] = _mm256_permute2f128_ps(low, high, 0x31);
+    }
+}
+#else
+BDPO_INLINE void vf_transpose(vf r[VF_LANES])
+{
+    vf t[VF_LANES];
+    memcpy(t, r, sizeof t);
+    for (int i = 0; i < VF_LANES; i++)
+        for (int j = 0; j < VF_LANES; j++) r[i][j] = t[j][i];
+}
+#endif
 BDPO_INLINE vf vf_abs(vf a)
 {
     return (vf)((vu)a & 0x7fffffffu);

@@ -53,20 +53,19 @@ BDPO_INLINE vf vf_exp_clamped(vf x)
 #endif
 }
 
-// 2^x for x <= 1 or so; exactly 0 where the result would be below 2^-126, and for -infinity.
+// 2^x for x below 127; exactly 0 where the result would be below 2^-126, and for -infinity.
 // Exact for integers. Fit on [-1/2, 1/2].
 BDPO_INLINE vf vf_exp2_flushed(vf x)
 {
-    vf above = vf_max(vf_set(-126.0f), x);
-    vf t = above + VF_ROUND_MAGIC;
-    vf r = above - (t - VF_ROUND_MAGIC);
+    const float magic = VF_ROUND_MAGIC + 127.0f; // the exponent's bias comes along
+    vf t = x + magic;
+    vf r = x - (t - magic);
     vf p = vf_fma(r, vf_set(1.326472731e-03f), vf_set(9.671512991e-03f));
     p = vf_fma(p, r, vf_set(5.550733581e-02f));
     p = vf_fma(p, r, vf_set(2.402224243e-01f));
     p = vf_fma(p, r, vf_set(6.931470037e-01f));
     p = vf_fma(p, r, vf_set(1.0f));
-    vf y = (vf)((vu)p + ((vu)t << 23)); // p lies in [0.7, 1.42]: its exponent grows by n
-    return vf_select_lt(x, vf_set(-126.0f), vf_zero(), y);
+    return vf_zero_below(x, -126.0f, p * (vf)((vu)t << 23));
 }
 
 // log(x), natural.
