@@ -2,7 +2,7 @@
 # Runs bench/torch_blocks.py and bdpo_bench in turn and prints their ratios; above 1 we are faster,
 # or smaller.
 #
-#   bench/compare.sh [--isa avx2] [--threads N] [--rounds N] [WORD ...]
+#   bench/compare.sh [--isa avx2] [--threads N] [--rounds N] [--cpu-time] [WORD ...]
 #
 # BDPO_BENCH names our program (default build/release/bdpo_bench), PYTHON an interpreter that has
 # PyTorch 2. --isa avx2 holds both to AVX2 on a machine that has more.
@@ -17,6 +17,7 @@ while [ $# -gt 0 ]; do
     --isa) isa=$2; shift 2 ;;
     --threads) threads=$2; shift 2 ;;
     --rounds) rounds=$2; shift 2 ;;
+    --cpu-time) cpu_time=--cpu-time; threads=1; shift ;;
     *) break ;;
   esac
 done
@@ -32,11 +33,12 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 round=0
 while [ $round -lt "$rounds" ]; do
-  # Freed memory stays with the process: no page is faulted in twice.
+  flags="--threads $threads ${cpu_time:-}"
   memory=$([ $round -gt 0 ] || echo --memory)
+  # Freed memory stays with PyTorch's process: no page is faulted in twice.
   MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 \
-    "$python" bench/torch_blocks.py --threads "$threads" --csv "$out/torch.$round" $memory "$@"
-  "$bench" --threads "$threads" --csv "$out/ours.$round" "$@"
+    "$python" bench/torch_blocks.py $flags $memory --csv "$out/torch.$round" "$@"
+  "$bench" $flags --csv "$out/ours.$round" "$@"
   round=$((round + 1))
 done
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The work of bench_blocks.c in PyTorch 2: the same blocks, shapes and threads.
 
-    bench/torch_blocks.py [--threads N] [--csv FILE] [--memory] [WORD ...]
+    bench/torch_blocks.py [--threads N] [--csv FILE] [--memory] [--cpu-time] [WORD ...]
 
 Fused attention (F.scaled_dot_product_attention), the better of NCHW and channels_last, best of
 several samples. Run it under the environment that bench/compare.sh sets: without a tuned
@@ -113,20 +113,20 @@ def build(case, channels_last):
     return forward, both
 
 
-def best_seconds(function):
+def best_seconds(function, clock):
     function()
-    start = time.perf_counter()
+    start = clock()
     function()
-    once = best = time.perf_counter() - start
+    once = best = clock() - start
     calls = max(1, int(0.02 / once) + 1) if once < 0.02 else 1
-    begin = time.perf_counter()
+    begin = clock()
     for sample in range(40):
-        if sample >= 4 and time.perf_counter() - begin > 1.0:
+        if sample >= 4 and clock() - begin > 1.0:
             break
-        start = time.perf_counter()
+        start = clock()
         for _ in range(calls):
             function()
-        best = min(best, (time.perf_counter() - start) / calls)
+        best = min(best, (clock() - start) / calls)
     return best
 
 
@@ -163,12 +163,14 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--csv")
     parser.add_argument("--memory", action="store_true", help="measure memory too")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time: one thread only")
     parser.add_argument("--peak", choices=["first", "last"], help="print one block's peak bytes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.peak:
         print(peak_bytes(CASES[options.words[0]], options.peak == "last"))
         return
+    clock = time.process_time if options.cpu_time else time.perf_counter
     csv = open(options.csv, "w") if options.csv else None
     for name, case in CASES.items():
         if options.words and not any(word in name for word in options.words):
@@ -176,8 +178,8 @@ def main():
         found = {"forward": math.inf, "both": math.inf}
         for channels_last in (False, True):
             forward, both = build(case, channels_last)
-            found["forward"] = min(found["forward"], best_seconds(forward))
-            seconds = best_seconds(both)
+            found["forward"] = min(found["forward"], best_seconds(forward, clock))
+            seconds = best_seconds(both, clock)
             if seconds < found["both"]:
                 found["both"], faster = seconds, channels_last
         if options.memory:
