@@ -91,21 +91,34 @@ BDPO_INLINE void tile_of(const conv_product *p, int64_t first_row, int64_t row_s
 #undef TILE
 }
 
-BDPO_INLINE void block(const conv_product *p, int64_t row_stride, int64_t k_stride)
+// Below so many steps nothing is fetched ahead: the division would cost more.
+enum { AHEAD_STEPS = 32 };
+
+static ahead ahead_of(const conv_product *p, int64_t row_stride, int64_t steps)
 {
-    int64_t tiles = (p->n_rows + CONV_ROWS - 1) / CONV_ROWS, steps = tiles * p->n_k;
+    ahead next = {.a = (const char *)p->next_a, .b = (const char *)p->next_b};
+    if (steps < AHEAD_STEPS) return next;
     int64_t a_bytes = (row_stride == 1 ? p->n_k : p->n_rows) * p->lda * (int64_t)sizeof(float);
     int64_t b_bytes = p->n_k * p->vectors * VF_LANES * (int64_t)sizeof(float);
-    ahead next = {.a = (const char *)p->next_a, .b = (const char *)p->next_b};
-    if (steps > 0) next.a_step = a_bytes / steps + 1, next.b_step = b_bytes / steps + 1;
-    for (int64_t i = 0, row = 0; i < tiles; i++) {
-        int rows = (int)((p->n_rows - row + tiles - i - 1) / (tiles - i));
+    next.a_step = (int32_t)a_bytes / (int32_t)steps + 1;
+    next.b_step = (int32_t)b_bytes / (int32_t)steps + 1;
+    return next;
+}
+
+BDPO_INLINE void block(const conv_product *p, int64_t row_stride, int64_t k_stride)
+{
+    if (p->n_rows <= 0) return;
+    int32_t n_rows = (int32_t)p->n_rows, tiles = (n_rows + CONV_ROWS - 1) / CONV_ROWS;
+    int32_t rows = n_rows / tiles, longer = n_rows % tiles;
+    ahead next = ahead_of(p, row_stride, tiles * p->n_k);
+    for (int32_t i = 0, row = 0; i < tiles; i++) {
+        int32_t count = rows + (i < longer);
         if (p->vectors > 1) {
-            tile_of(p, row, row_stride, k_stride, &next, rows, 2);
+            tile_of(p, row, row_stride, k_stride, &next, count, 2);
         } else {
-            tile_of(p, row, row_stride, k_stride, &next, rows, 1);
+            tile_of(p, row, row_stride, k_stride, &next, count, 1);
         }
-        row += rows;
+        row += count;
     }
 }
 
