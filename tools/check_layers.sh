@@ -44,7 +44,7 @@ find src include tests bench examples -type f \( -name '*.[ch]' -o -name '*.cuh'
   awk -F/ '{ if ($NF in seen) print $0 ": same name as " seen[$NF]; seen[$NF] = $0 }' >>"$breaches"
 
 # ---- every header alone --------------------------------------------------------------------
-strict='-Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -Iinclude -Isrc -Itests -fsyntax-only'
+strict='-Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -fopenmp -Iinclude -Isrc -Itests -fsyntax-only'
 alone() { # alone HEADER COMPILER...
   header=$1; shift
   "$@" $strict "$header" >"$breaches.log" 2>&1 || {

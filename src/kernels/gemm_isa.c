@@ -10,7 +10,7 @@
 // (third level), so that an A which must be packed is packed once for all of them.
 #ifndef GEMM_TUNE
 #    if defined(__AVX512F__)
-enum { DEEP = 384, CHUNK = 384 * 384, SLAB = 384 * 1536, TALL = 128 };
+enum { DEEP = 512, CHUNK = 512 * 288, SLAB = 512 * 1152, TALL = 96 };
 #    else
 enum { DEEP = 256, CHUNK = 256 * 192, SLAB = 256 * 1536, TALL = 96 };
 #    endif
@@ -18,6 +18,7 @@ enum { DEEP = 256, CHUNK = 256 * 192, SLAB = 256 * 1536, TALL = 96 };
 enum {
     SWEEP_DEEP = 16, // rows of B at a time where each is read once: as many streams
     NEAR = 512,      // a row stride in floats up to which B is used as it lies
+    NEAR_A = 256,    // the same for an A stored [k, m]
     FEW_COLUMNS = 96 // columns of C up to which a packed A would not pay
 };
 static int64_t smaller(int64_t a, int64_t b)
@@ -69,7 +70,7 @@ static cutting cut(const bdpo_gemm_args *g, gemm_path path, float *workspace)
     c.deep = even_part(g->k, path == GEMM_SWEEP ? SWEEP_DEEP : DEEP, 8);
     int64_t depth = c.deep ? c.deep : 1;
     c.pack_b = g->trans_b || (path != GEMM_SWEEP && g->ldb > NEAR);
-    c.pack_a = g->trans_a && g->n > FEW_COLUMNS;
+    c.pack_a = g->trans_a && g->n > FEW_COLUMNS && g->lda > NEAR_A;
     c.tall = c.pack_a ? even_part(g->m, TALL, TILE_ROWS) : g->m;
     c.slab = even_columns(g->n, c.pack_a ? SLAB : CHUNK, depth);
     c.chunk = even_columns(c.slab, CHUNK, depth);

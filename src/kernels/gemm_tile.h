@@ -101,16 +101,13 @@ BDPO_INLINE int64_t tile_packed_b_size(int64_t k, int64_t n)
 
 // ---- the tile ------------------------------------------------------------------------------
 
-// One tile's work. `tail` is the number of valid columns of its last vector. `ahead` points to
-// rows of A that will be wanted soon, two rows at a time, `ahead_stride` apart.
+// One tile's work. `tail` is the number of valid columns of its last vector.
 typedef struct tile_work {
     const float *a, *b;
     int64_t a_stride, b_step, k;
     float *c;
     const float *bias;
     int tail;
-    const float *ahead;
-    int64_t ahead_stride;
 } tile_work;
 
 // One vector of C or of the bias.
@@ -137,7 +134,7 @@ BDPO_INLINE void tile_store(int rows, int vectors, bool full, vf acc[TILE_ROWS][
                 acc[i][j] = vf_fma(acc[i][j], alpha, tile_load(at, full || j < vectors - 1, tail));
             }
         }
-    } else {
+    } else if (out->alpha != 1.0F) {
         BDPO_UNROLL
         for (int i = 0; i < rows; i++) {
             BDPO_UNROLL
@@ -165,12 +162,27 @@ BDPO_INLINE void tile_store(int rows, int vectors, bool full, vf acc[TILE_ROWS][
     }
 }
 
+// acc += A[rows, 1] B[1, vectors].
+BDPO_INLINE void tile_step(int rows, int vectors, bool by_columns, vf acc[TILE_ROWS][TILE_VECTORS],
+                           const float *a, int64_t a_stride, const float *b)
+{
+    vf bp[TILE_VECTORS];
+    BDPO_UNROLL
+    for (int j = 0; j < vectors; j++) bp[j] = vf_load(b + j * VF_LANES);
+    BDPO_UNROLL
+    for (int i = 0; i < rows; i++) {
+        vf ai = vf_set(a[by_columns ? i : i * a_stride]);
+        BDPO_UNROLL
+        for (int j = 0; j < vectors; j++) acc[i][j] = vf_fma(ai, bp[j], acc[i][j]);
+    }
+}
+
 BDPO_INLINE void tile_product(int rows, int vectors, bool by_columns, const tile_work *w,
                               const tile_c *out)
 {
-    const float *a = w->a, *b = w->b, *ahead = w->ahead;
+    enum { STEPS = 4 }; // a turn of the loop
+    const float *a = w->a, *b = w->b;
     const int64_t k = w->k, a_stride = w->a_stride, b_step = w->b_step;
-    const int64_t ahead_stride = w->ahead_stride;
     vf acc[TILE_ROWS][TILE_VECTORS];
     BDPO_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -181,20 +193,17 @@ BDPO_INLINE void tile_product(int rows, int vectors, bool by_columns, const tile
         BDPO_UNROLL
         for (int j = 0; j < vectors; j++) acc[i][j] = vf_zero();
     }
-    for (int64_t p = 0; p < k; p++) {
-        vf bp[TILE_VECTORS];
+    int64_t p = 0;
+    for (; p + STEPS <= k; p += STEPS) {
         BDPO_UNROLL
-        for (int j = 0; j < vectors; j++) bp[j] = vf_load(b + j * VF_LANES);
-        BDPO_UNROLL
-        for (int i = 0; i < rows; i++) {
-            vf ai = vf_set(a[by_columns ? i : i * a_stride]);
-            BDPO_UNROLL
-            for (int j = 0; j < vectors; j++) acc[i][j] = vf_fma(ai, bp[j], acc[i][j]);
+        for (int u = 0; u < STEPS; u++) {
+            tile_step(rows, vectors, by_columns, acc, a, a_stride, b);
+            a += by_columns ? a_stride : 1;
+            b += b_step;
         }
-        if (!by_columns) { // one line in 16 is new; the others cost a slot of an idle port
-            __builtin_prefetch(ahead + p);
-            __builtin_prefetch(ahead + ahead_stride + p);
-        }
+    }
+    for (; p < k; p++) {
+        tile_step(rows, vectors, by_columns, acc, a, a_stride, b);
         a += by_columns ? a_stride : 1;
         b += b_step;
     }
@@ -234,12 +243,23 @@ typedef void tile_function(const tile_work *w, const tile_c *out);
 TILE_LIST_(TILE_DEFINE_)
 static tile_function *const tile_functions[TILE_ROWS][TILE_VECTORS][2] = {TILE_LIST_(TILE_NAME_)};
 
-// One group of rows against all panels of B. `next` is the group after it, or this one again.
+// The first lines of each row of the group of A that comes next. The hardware follows a row once
+// it is being read, but cannot know where the next ones begin.
+BDPO_INLINE void tile_fetch_rows(const float *next, int64_t stride)
+{
+    enum { LINE = 16 }; // floats
+    for (int r = 0; r < TILE_ROWS; r++) {
+        __builtin_prefetch(next + r * stride);
+        __builtin_prefetch(next + r * stride + LINE);
+    }
+}
+
+// One group of rows against all panels of B. `next`: the group after it, or NULL.
 static inline void tile_group(const tile_c *out, float *c, int64_t rows, int64_t n, int64_t k,
                               const tile_a *a, const tile_b *b, const float *next)
 {
     tile_work w = {.a = a->a, .a_stride = a->stride, .k = k, .tail = VF_LANES};
-    int64_t n_vectors = tile_vectors(n), ahead_row = 0;
+    int64_t n_vectors = tile_vectors(n);
     for (int64_t v = 0, vectors; v < n_vectors; v += vectors) {
         vectors = tile_panel_vectors(n_vectors - v);
         int64_t column = v * VF_LANES;
@@ -249,12 +269,7 @@ static inline void tile_group(const tile_c *out, float *c, int64_t rows, int64_t
         w.c = c + column;
         w.bias = out->bias ? out->bias + column : NULL;
         if (incomplete) w.tail = (int)(n - column - (vectors - 1) * VF_LANES);
-        // Each panel fetches two rows of the next group, so that a whole group is in the cache
-        // when its turn comes; its first lines are what the hardware would not foresee.
-        bool fetch = ahead_row < TILE_ROWS;
-        w.ahead = fetch ? next + ahead_row * a->stride : a->a;
-        w.ahead_stride = fetch ? a->stride : 0;
-        ahead_row += 2;
+        if (next && v + vectors == n_vectors) tile_fetch_rows(next, a->stride);
         tile_functions[rows - 1][vectors - 1][a->by_columns](&w, out);
     }
 }
@@ -265,9 +280,9 @@ static inline void tile_block(const tile_c *out, int64_t m, int64_t n, int64_t k
                               tile_b b)
 {
     for (int64_t i = 0; i < m; i += TILE_ROWS) {
-        const float *next = i + 2 * TILE_ROWS <= m ? a.a + a.group : a.a;
+        bool more = i + 2 * TILE_ROWS <= m && !a.by_columns && k > 32;
         tile_group(out, out->c + i * out->ldc, m - i < TILE_ROWS ? m - i : TILE_ROWS, n, k, &a, &b,
-                   next);
+                   more ? a.a + a.group : NULL);
         a.a += a.group;
     }
 }

@@ -7,7 +7,7 @@
 //   dq = scale (p s) k,  dk = scale (p s)' q,  dv = p' dy
 #include <math.h>
 
-#include "kernels/attention.h"
+#include "kernels/tiled_attention.h"
 #include "ops/ops.h"
 
 #include "graph/op.h"

@@ -1,9 +1,9 @@
 // The attention kernels of one instruction set: single-threaded, one head of one sample, a range
 // of queries (and, backward, of keys).
-#ifndef BDPO_ATTENTION_ISA_H
-#define BDPO_ATTENTION_ISA_H
+#ifndef BDPO_TILED_ATTENTION_ISA_H
+#define BDPO_TILED_ATTENTION_ISA_H
 
-#include "kernels/attention.h"
+#include "kernels/tiled_attention.h"
 
 enum {
     BDPO_ATTENTION_COLUMN = 64,   // queries that share a register tile's lanes

@@ -5,7 +5,7 @@
 // are read as they rest, and no head size wastes a lane. Each such matrix is a row of panels, as
 // wide as a register tile: what a tile reads is contiguous and meets no other in the cache.
 // Scores are kept in base 2: the factor scale * log2(e) is multiplied into q'.
-#include "kernels/attention_isa.h"
+#include "kernels/tiled_attention_isa.h"
 
 #include <math.h>
 

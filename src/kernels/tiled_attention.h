@@ -1,8 +1,8 @@
 // Attention, y = softmax(scale * q k') v for every sample and head, without ever storing the
 // scores: tiles of keys pass by with a running maximum and sum. The backward pass recomputes the
 // probabilities from the saved log-sum-exp. f32.
-#ifndef BDPO_ATTENTION_H
-#define BDPO_ATTENTION_H
+#ifndef BDPO_TILED_ATTENTION_H
+#define BDPO_TILED_ATTENTION_H
 
 #include <bdpo/types.h>
 

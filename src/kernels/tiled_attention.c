@@ -1,12 +1,12 @@
 // Deals heads and blocks of queries or keys to the threads, and packs each head's keys and values.
-#include "kernels/attention.h"
+#include "kernels/tiled_attention.h"
 
 #include <string.h>
 
 #include "base/memory.h"
-#include "kernels/attention_isa.h"
 #include "kernels/isa.h"
 #include "kernels/parts.h"
+#include "kernels/tiled_attention_isa.h"
 
 BDPO_ISA_TABLE(bdpo_attention_table, bdpo_attention_table)
 
