@@ -173,7 +173,8 @@ def main():
     clock = time.process_time if options.cpu_time else time.perf_counter
     csv = open(options.csv, "w") if options.csv else None
     for name, case in CASES.items():
-        if options.words and not any(word in name for word in options.words):
+        lines = f"{name}/forward {name}/both {name}/memory"
+        if options.words and not any(word in lines for word in options.words):
             continue
         found = {"forward": math.inf, "both": math.inf}
         for channels_last in (False, True):
