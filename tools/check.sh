@@ -6,7 +6,7 @@
 #   quick   about a minute: quick tests, layers, format
 #   full    at most 20 minutes: all but the longest tests, kernels of every instruction set, a
 #           second compiler, sanitizers, lint, an installed copy
-#   long    full sizes, valgrind, fuzzing; its record goes to docs/records/
+#   long    full sizes, other matrix products, valgrind, fuzzing; its record goes to docs/records/
 set -u
 cd "$(dirname "$0")/.."
 tier=${1:-quick}
@@ -55,6 +55,13 @@ build() {
   cmake --build --preset "$preset" ${1:+--target "$@"} >"$log" 2>&1 || { cat "$log"; return 1; }
 }
 
+# tests_with_blas FOLDER LIBRARY [OPTION...]: another matrix product under the same tests.
+tests_with_blas() {
+  folder=build/$1 library=$2; shift 2
+  cmake -S . -B "$folder" -DBDPO_CUDA=OFF -DBDPO_WERROR=ON -DBDPO_BLAS="$library" "$@" >/dev/null &&
+    cmake --build "$folder" >/dev/null && "$folder/bdpo_test"
+}
+
 finish() {
   say "done"
   [ -z "$failures" ] || printf 'Failed:%s\n' "$failures"
@@ -81,6 +88,9 @@ stage 'build: asan' build asan bdpo_test
 tests 'tests: asan and ubsan' build/asan/bdpo_test --timeout 600
 
 if [ "$tier" = long ]; then
+  tests 'tests: clang' build/clang/bdpo_test
+  tests 'tests: OpenBLAS' tests_with_blas openblas OPENBLAS
+  tests 'tests: own products, shared library' tests_with_blas own-products NONE -DBUILD_SHARED_LIBS=ON
   tests 'tests: valgrind' tools/valgrind.sh $test_binary
   tests 'fuzzing' env BDPO_FUZZ_SECONDS=120 build/asan/bdpo_test --tier long --timeout 0 fuzz/
 fi

@@ -19,6 +19,7 @@ check clang-format    command -v clang-format
 check clang-tidy      command -v clang-tidy && command -v run-clang-tidy
 check libomp-dev      echo '#include <omp.h>' | clang -fopenmp -E - -o /dev/null
 check cppcheck        command -v cppcheck
+long  libopenblas-openmp-dev  ls /usr/lib/*/openblas-openmp/libopenblas.so
 long  valgrind        command -v valgrind
 LIST
 }
