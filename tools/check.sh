@@ -89,7 +89,13 @@ tests 'tests: asan and ubsan' build/asan/bdpo_test --timeout 600
 
 if [ "$tier" = long ]; then
   # Skips itself where PyTorch and diffusers are missing; PYTHON names an interpreter with them.
-  tests 'live parity' "${PYTHON:-python3}" tools/parity/live_blocks.py $test_binary
+  python=${PYTHON:-python3}
+  if command -v "$python" >"$log"; then
+    tests 'live parity' "$python" tools/parity/live_blocks.py $test_binary
+  else
+    echo "SKIPPED  live parity: no $python"
+    skipped=$((skipped + 1))
+  fi
   tests 'tests: clang' build/clang/bdpo_test
   tests 'tests: OpenBLAS' tests_with_blas openblas OPENBLAS
   tests 'tests: own products, shared library' tests_with_blas own-products NONE -DBUILD_SHARED_LIBS=ON
