@@ -60,13 +60,11 @@ bool bench_wanted(const char *what)
 {
     char name[256];
     line_name(name, sizeof name, what);
-    if (run_state.list) {
-        puts(name);
-        return false;
-    }
+    bool selected = run_state.n_words == 0;
     for (int i = 0; i < run_state.n_words; i++)
-        if (strstr(name, run_state.words[i])) return true;
-    return run_state.n_words == 0;
+        selected = selected || strstr(name, run_state.words[i]) != NULL;
+    if (selected && run_state.list) puts(name);
+    return selected && !run_state.list;
 }
 
 // Processor time is of use on a busy machine, and with one thread only: waiting threads spin.
