@@ -438,7 +438,7 @@ static void forward(const bdpo_attention_head *h, int64_t q0, int64_t q1, float 
     float *s = carve(&workspace, KEYS * COLUMN);
     int64_t end = h->causal ? min(h->tk, q1) : h->tk;
     for (int64_t key = 0, keys; key < end; key += keys) {
-        keys = tile_keys(end - key, KEYS);
+        keys = tile_keys(h->tk - key, KEYS); // not of `end`: tiles are the same for all blocks
         const float *k = h->k + key * h->d, *v = h->v + key * h->d;
         for (int i = 0; i < n; i++) column_meets_keys(&columns[i], h, key, keys, k, v, s);
     }
