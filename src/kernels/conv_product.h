@@ -38,8 +38,14 @@ typedef struct conv_product {
 // a(r, k) = a[r * lda + k] and a[k * lda + r].
 #define conv_product_rows    BDPO_ISA_SYMBOL(bdpo_conv_product_rows)
 #define conv_product_columns BDPO_ISA_SYMBOL(bdpo_conv_product_columns)
+#define conv_product_dots    BDPO_ISA_SYMBOL(bdpo_conv_product_dots)
 void conv_product_rows(const conv_product *p);
 void conv_product_columns(const conv_product *p);
+
+// For 4 columns, with lanes over k: c[r][j] (+)= sum over k of a[r * lda + k] b[j * ldb + k], j
+// < 4. n_k is rounded up to whole vectors, behind n_k either operand holds zeros and the other
+// anything finite. Fetches nothing ahead.
+void conv_product_dots(const conv_product *p, int64_t ldb);
 
 // rows[i][j] <-> rows[j][i].
 BDPO_INLINE void conv_transpose(vf rows[VF_LANES])

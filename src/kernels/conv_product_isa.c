@@ -131,3 +131,43 @@ void conv_product_columns(const conv_product *p)
 {
     block(p, 1, p->lda);
 }
+
+enum { DOT_ROWS = CONV_ROWS / 2, DOT_COLUMNS = 4 };
+
+BDPO_INLINE void dots(const conv_product *p, int64_t ldb, int64_t row, const int rows)
+{
+    const float *a = p->a + row * p->lda;
+    vf sum[DOT_ROWS][DOT_COLUMNS];
+    BDPO_UNROLL
+    for (int r = 0; r < rows; r++) {
+        BDPO_UNROLL
+        for (int j = 0; j < DOT_COLUMNS; j++) sum[r][j] = vf_zero();
+    }
+    for (int64_t k = 0; k < p->n_k; k += VF_LANES) {
+        vf ar[DOT_ROWS];
+        BDPO_UNROLL
+        for (int r = 0; r < rows; r++) ar[r] = vf_load(a + r * p->lda + k);
+        BDPO_UNROLL
+        for (int j = 0; j < DOT_COLUMNS; j++) {
+            vf b = vf_load(p->b + j * ldb + k);
+            BDPO_UNROLL
+            for (int r = 0; r < rows; r++) sum[r][j] = vf_fma(ar[r], b, sum[r][j]);
+        }
+    }
+    BDPO_UNROLL
+    for (int r = 0; r < rows; r++) {
+        float *c = p->c + (row + r) * p->ldc;
+        BDPO_UNROLL
+        for (int j = 0; j < DOT_COLUMNS; j++) {
+            float dot = vf_sum(sum[r][j]);
+            c[j] = p->add ? c[j] + dot : dot;
+        }
+    }
+}
+
+void conv_product_dots(const conv_product *p, int64_t ldb)
+{
+    int64_t row = 0;
+    for (; row + DOT_ROWS <= p->n_rows; row += DOT_ROWS) dots(p, ldb, row, DOT_ROWS);
+    for (; row < p->n_rows; row++) dots(p, ldb, row, 1);
+}
