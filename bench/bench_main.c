@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <bdpo/engine.h>
+
 #include "base/memory.h"
 #include "kernels/isa.h"
 
@@ -190,6 +192,7 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
+    bdpo_prepare_threads(argv, run_state.n_threads, stderr);
     if (!run_state.list)
         printf("%s kernels, %d threads: %.0f GFLOP/s, %.1f GB/s\n",
                bdpo_isa_name(bdpo_isa_active()), run_state.n_threads,

@@ -237,6 +237,7 @@ static void report(trainer *t, int n_steps, double elapsed_s)
 
 int main(int argc, char **argv)
 {
+    bdpo_prepare_threads(argv, 0, stderr);
     int n_steps = argc > 1 ? atoi(argv[1]) : 200;
     if (n_steps < 1) {
         fprintf(stderr, "usage: train_shapes [steps], steps a positive number\n");

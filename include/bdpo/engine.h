@@ -40,6 +40,11 @@ typedef struct bdpo_engine_options {
 // Opens the device. UNSUPPORTED when this build or machine has no such backend.
 BDPO_MUST_CHECK bdpo_status bdpo_engine_new(bdpo_engine **out, const bdpo_engine_options *options);
 void bdpo_engine_free(bdpo_engine *engine);
+// Call it first in main(). Where this node would run more threads than it has cores (several ranks,
+// or n_threads above the cores; 0 = as the engine chooses), it tells so on `talk` (NULL: silent)
+// and has OpenMP's threads sleep while they wait, for which the program is started again once.
+void bdpo_prepare_threads(char *const argv[], int n_threads, FILE *talk);
+
 int bdpo_engine_threads(const bdpo_engine *engine);
 const char *bdpo_engine_backend(const bdpo_engine *engine);
 

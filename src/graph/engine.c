@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/threads.h"
 #include "graph/engine_room.h"
 #include "graph/graph.h"
 
@@ -77,6 +78,17 @@ void bdpo_engine_forget_store(bdpo_engine *engine, const bdpo_store *store)
         *at = cached->next;
         free_cached(cached);
     }
+}
+
+void bdpo_prepare_threads(char *const argv[], int n_threads, FILE *talk)
+{
+    bdpo_machine machine;
+    bdpo_machine_read(&machine, "");
+    bdpo_threads threads = bdpo_threads_share(&machine, n_threads);
+    if (!bdpo_threads_crowded(&threads)) return;
+    bdpo_status status = bdpo_threads_wait_passively(argv); // comes back after the restart
+    if (talk) fprintf(talk, "warning: %s\n", bdpo_threads_advice(&threads).text);
+    if (talk && status != BDPO_OK) fprintf(talk, "warning: %s\n", bdpo_message());
 }
 
 int bdpo_engine_threads(const bdpo_engine *engine)
