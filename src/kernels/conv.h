@@ -5,9 +5,9 @@
 //   y[b, i, j, :] = bias + sum over ky, kx of
 //                   w[:, ky, kx, :] x[b, i*stride + ky - pad_top, j*stride + kx - pad_left, :]
 //
-// where x is zero outside the image. The order of every sum is fixed by the shape, the algorithm
-// and the instruction set: the same bits run to run and with any number of threads (POINTWISE: as
-// bdpo_gemm).
+// where x is zero outside the image. The order of every sum is fixed by the shape, the algorithm,
+// the instruction set and, for the weight's gradient, the number of threads: the same bits run to
+// run (POINTWISE: as bdpo_gemm).
 #ifndef BDPO_CONV_H
 #define BDPO_CONV_H
 
