@@ -4,23 +4,34 @@
 #include "kernels/gemm_tile.h"
 #include "kernels/isa.h"
 
-// Blocks. k is cut into parts of at most DEEP. CHUNK floats of B, packed or as they lie, pass by
-// every group of A's rows, so they and TALL packed rows of A share the second-level cache: half of
-// 2 MiB on the servers with AVX-512, of 512 KiB on Zen 3. SLAB floats of B wait packed behind them
-// (third level), so that an A which must be packed is packed once for all of them.
-#ifndef GEMM_TUNE
-#    if defined(__AVX512F__)
-enum { DEEP = 512, CHUNK = 512 * 288, SLAB = 512 * 1152, TALL = 96 };
-#    else
-enum { DEEP = 256, CHUNK = 256 * 192, SLAB = 256 * 1536, TALL = 96 };
-#    endif
-#endif
+// Blocks. k is cut into parts of at most DEEP (DEEP_T where A is stored [k, m]). CHUNK floats of B,
+// packed or as they lie, pass by every group of A's rows, so they and TALL packed rows of A share
+// the second-level cache: about half of 2 MiB on the servers with AVX-512, more of the 512 KiB on
+// Zen 3. SLAB floats of B wait packed behind them (third level), so that an A which must be packed
+// is packed once for all of them. Measured with bench_gemm.
 enum {
-    SWEEP_DEEP = 16, // rows of B at a time where each is read once: as many streams
-    NEAR = 512,      // a row stride in floats up to which B is used as it lies
-    NEAR_A = 256,    // the same for an A stored [k, m]
-    FEW_COLUMNS = 96 // columns of C up to which a packed A would not pay
+    DEEP = 512,
+    DEEP_T = 256,
+#if defined(__AVX512F__)
+    CHUNK = DEEP * 288,
+    TALL = 192,
+    LIE_ROWS = 512,
+#else
+    CHUNK = DEEP * 160,
+    TALL = 96,
+    LIE_ROWS = 128,
+#endif
+    SLAB = DEEP * 1152,
+    // A B stored [k, n] is used as it lies where its rows are this near to each other: always, or
+    // for as few rows of A as LIE_ROWS, to which packing would not pay.
+    LIE_NEAR = 128,
+    LIE_FAR = 512,
+    // So is an A stored [k, m], or for as few columns of B.
+    LIE_NEAR_A = 256,
+    LIE_COLUMNS = 96,
+    SWEEP_DEEP = 16 // rows of B at a time where each is read once: as many streams
 };
+
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -48,11 +59,16 @@ typedef struct sizes {
 
 static sizes sizes_for(int64_t m, int64_t n, int64_t k, bool trans_a)
 {
-    int64_t deep = smaller(k, DEEP), lines = ~(int64_t)15;
+    int64_t deep = smaller(k, trans_a ? DEEP_T : DEEP), lines = ~(int64_t)15;
     int64_t groups = trans_a ? (smaller(m, TALL) + TILE_ROWS - 1) / TILE_ROWS : 0;
     return (sizes){.packed_a = (groups * tile_packed_a_group(deep) + 15) & lines,
                    .edge = (deep * TILE_COLUMNS + 15) & lines,
                    .packed_b = smaller(tile_packed_b_size(deep, n), trans_a ? SLAB : CHUNK)};
+}
+
+static bool lies_well(const bdpo_gemm_args *g)
+{
+    return !g->trans_b && (g->ldb <= LIE_NEAR || (g->ldb <= LIE_FAR && g->m <= LIE_ROWS));
 }
 
 // How one product is cut, and the workspace for it.
@@ -67,13 +83,12 @@ static cutting cut(const bdpo_gemm_args *g, gemm_path path, float *workspace)
     sizes s = sizes_for(g->m, g->n, g->k, g->trans_a);
     cutting c = {.packed_a = workspace, .edge = workspace + s.packed_a};
     c.packed_b = c.edge + s.edge;
-    c.deep = even_part(g->k, path == GEMM_SWEEP ? SWEEP_DEEP : DEEP, 8);
-    int64_t depth = c.deep ? c.deep : 1;
-    c.pack_b = g->trans_b || (path != GEMM_SWEEP && g->ldb > NEAR);
-    c.pack_a = g->trans_a && g->n > FEW_COLUMNS && g->lda > NEAR_A;
+    c.deep = even_part(g->k, path == GEMM_SWEEP ? SWEEP_DEEP : g->trans_a ? DEEP_T : DEEP, 8);
+    c.pack_b = path != GEMM_SWEEP && !lies_well(g);
+    c.pack_a = g->trans_a && g->n > LIE_COLUMNS && g->lda > LIE_NEAR_A;
     c.tall = c.pack_a ? even_part(g->m, TALL, TILE_ROWS) : g->m;
-    c.slab = even_columns(g->n, c.pack_a ? SLAB : CHUNK, depth);
-    c.chunk = even_columns(c.slab, CHUNK, depth);
+    c.slab = even_columns(g->n, c.pack_a ? SLAB : CHUNK, c.deep);
+    c.chunk = even_columns(c.slab, CHUNK, c.deep);
     return c;
 }
 
@@ -123,14 +138,12 @@ static void product_by_tiles(const bdpo_gemm_args *g, gemm_path path, float *wor
     part s = {0};
     for (s.j = 0; s.j < g->n; s.j += c.slab) {
         s.n = smaller(c.slab, g->n - s.j);
-        s.p = 0;
-        do { // once with k = 0: C is still to be written
+        for (s.p = 0; s.p < g->k; s.p += s.k) {
             s.k = smaller(c.deep, g->k - s.p);
             if (c.pack_b) pack_slab(g, &c, s);
             for (int64_t i = 0; i < g->m; i += c.tall)
                 multiply_rows(g, &c, s, i, smaller(c.tall, g->m - i));
-            s.p += s.k;
-        } while (s.p < g->k);
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 //     tile_c c = {.c = y, .ldc = ldy, .alpha = 1};
 //     tile_block(&c, m, n, k, tile_a_rows(x, ldx), tile_b_packed(packed));
 //
-// Each element of C is one chain of fused multiply-adds over k in ascending order, started at
-// zero, whatever the tile that it falls in and however A and B lie: its bits depend neither on m
+// Each element of C is one chain of fused multiply-adds over k (at least 1) in ascending order,
+// whatever the tile that it falls in and however A and B lie: its bits depend neither on m
 // and n nor on the partition.
 //
 // Keep k x n floats of B within half of the second-level cache; a deeper product is a sum of
@@ -162,9 +162,10 @@ BDPO_INLINE void tile_store(int rows, int vectors, bool full, vf acc[TILE_ROWS][
     }
 }
 
-// acc += A[rows, 1] B[1, vectors].
-BDPO_INLINE void tile_step(int rows, int vectors, bool by_columns, vf acc[TILE_ROWS][TILE_VECTORS],
-                           const float *a, int64_t a_stride, const float *b)
+// acc += A[rows, 1] B[1, vectors]; the first step of a chain has nothing to add to.
+BDPO_INLINE void tile_step(int rows, int vectors, bool by_columns, bool first,
+                           vf acc[TILE_ROWS][TILE_VECTORS], const float *a, int64_t a_stride,
+                           const float *b)
 {
     vf bp[TILE_VECTORS];
     BDPO_UNROLL
@@ -173,7 +174,8 @@ BDPO_INLINE void tile_step(int rows, int vectors, bool by_columns, vf acc[TILE_R
     for (int i = 0; i < rows; i++) {
         vf ai = vf_set(a[by_columns ? i : i * a_stride]);
         BDPO_UNROLL
-        for (int j = 0; j < vectors; j++) acc[i][j] = vf_fma(ai, bp[j], acc[i][j]);
+        for (int j = 0; j < vectors; j++)
+            acc[i][j] = first ? ai * bp[j] : vf_fma(ai, bp[j], acc[i][j]);
     }
 }
 
@@ -190,20 +192,21 @@ BDPO_INLINE void tile_product(int rows, int vectors, bool by_columns, const tile
             __builtin_prefetch(w->c + i * out->ldc, 1);
             __builtin_prefetch(w->c + i * out->ldc + vectors * VF_LANES - 1, 1);
         }
-        BDPO_UNROLL
-        for (int j = 0; j < vectors; j++) acc[i][j] = vf_zero();
     }
-    int64_t p = 0;
+    tile_step(rows, vectors, by_columns, true, acc, a, a_stride, b);
+    a += by_columns ? a_stride : 1;
+    b += b_step;
+    int64_t p = 1;
     for (; p + STEPS <= k; p += STEPS) {
         BDPO_UNROLL
         for (int u = 0; u < STEPS; u++) {
-            tile_step(rows, vectors, by_columns, acc, a, a_stride, b);
+            tile_step(rows, vectors, by_columns, false, acc, a, a_stride, b);
             a += by_columns ? a_stride : 1;
             b += b_step;
         }
     }
     for (; p < k; p++) {
-        tile_step(rows, vectors, by_columns, acc, a, a_stride, b);
+        tile_step(rows, vectors, by_columns, false, acc, a, a_stride, b);
         a += by_columns ? a_stride : 1;
         b += b_step;
     }
@@ -416,20 +419,34 @@ static inline tile_b tile_b_rows(float *last, const float *b, int64_t ldb, int64
     return (tile_b){.b = b, .step = ldb, .last = last};
 }
 
+// `steps` (a constant after inlining) steps of k of every group. What a copy writes beyond its
+// group's rows belongs to the next step, or to the unused floats.
+BDPO_INLINE void tile_pack_a_steps(float *packed, const float *a, int64_t lda, int64_t m,
+                                   int64_t group, int steps)
+{
+    enum { COPY = TILE_ROWS > 4 ? 8 : 4 };
+    int64_t i = 0;
+    for (; i + COPY <= m; i += TILE_ROWS, packed += group) {
+        BDPO_UNROLL
+        for (int p = 0; p < steps; p++)
+            memcpy(packed + p * TILE_ROWS, a + p * lda + i, COPY * sizeof *a);
+    }
+    for (; i < m; i += TILE_ROWS, packed += group)
+        for (int p = 0; p < steps; p++)
+            for (int64_t r = 0; r < TILE_ROWS && i + r < m; r++)
+                packed[p * TILE_ROWS + r] = a[p * lda + i + r];
+}
+
 // Packs an A stored [k, m] (a[p * lda + i]) for tile_a_packed: as many groups as m has, each
 // tile_packed_a_group(k) floats.
 static inline void tile_pack_a_columns(float *packed, const float *a, int64_t lda, int64_t m,
                                        int64_t k)
 {
-    enum { STEP = TILE_ROWS > 4 ? 8 : 4 }; // floats of one copy; what spills over is overwritten
-    int64_t group = tile_packed_a_group(k);
-    for (int64_t p = 0; p < k; p++, a += lda) {
-        float *out = packed + p * TILE_ROWS;
-        int64_t i = 0;
-        for (; i + STEP <= m; i += TILE_ROWS, out += group) memcpy(out, a + i, STEP * sizeof *a);
-        for (; i < m; i += TILE_ROWS, out += group)
-            for (int64_t r = 0; r < TILE_ROWS && i + r < m; r++) out[r] = a[i + r];
-    }
+    enum { STEPS = 8 };
+    int64_t group = tile_packed_a_group(k), p = 0;
+    for (; p + STEPS <= k; p += STEPS)
+        tile_pack_a_steps(packed + p * TILE_ROWS, a + p * lda, lda, m, group, STEPS);
+    for (; p < k; p++) tile_pack_a_steps(packed + p * TILE_ROWS, a + p * lda, lda, m, group, 1);
 }
 
 #endif
