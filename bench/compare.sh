@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs bench/torch_blocks.py and bdpo_bench in turn and prints their ratios; above 1 we are faster,
-# or smaller.
+# Runs the bench/torch_*.py whose lines our program has (blocks, attention, norms) and bdpo_bench in
+# turn and prints their ratios; above 1 we are faster, or smaller.
 #
 #   bench/compare.sh [--isa avx2] [--threads N] [--rounds N] [--cpu-time] [WORD ...]
 #
@@ -36,8 +36,10 @@ while [ $round -lt "$rounds" ]; do
   flags="--threads $threads ${cpu_time:-}"
   memory=$([ $round -gt 0 ] || echo --memory)
   # Freed memory stays with PyTorch's process: no page is faulted in twice.
-  MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 \
-    "$python" bench/torch_blocks.py $flags $memory --csv "$out/torch.$round" "$@"
+  for peer in blocks attention norm; do
+    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 \
+      "$python" bench/torch_$peer.py $flags $memory --csv "$out/torch.$peer.$round" "$@"
+  done
   "$bench" $flags --csv "$out/ours.$round" "$@"
   round=$((round + 1))
 done
