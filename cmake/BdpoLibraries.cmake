@@ -45,6 +45,29 @@ if(BDPO_BLAS MATCHES "^(AUTO|OPENBLAS)$" AND NOT BDPO_HAVE_DNNL)
   endif()
 endif()
 message(STATUS "Matrix product: ${BDPO_BLAS_FOUND}")
+# Formats and text: each a library that Debian keeps (tools/setup.sh lists the packages).
+function(bdpo_find target name header package)
+  find_path(BDPO_${name}_INCLUDE ${header})
+  find_library(BDPO_${name}_LIBRARY ${name})
+  if(NOT BDPO_${name}_INCLUDE OR NOT BDPO_${name}_LIBRARY)
+    message(FATAL_ERROR "${header} or lib${name} is missing (Debian: ${package})")
+  endif()
+  target_include_directories(${target} SYSTEM INTERFACE ${BDPO_${name}_INCLUDE})
+  target_link_libraries(${target} INTERFACE ${BDPO_${name}_LIBRARY})
+endfunction()
+macro(bdpo_library name header package)
+  bdpo_find(bdpo_libraries ${name} ${header} ${package})
+  string(APPEND BDPO_PC_LIBS " -l${name}")
+endmacro()
+
+bdpo_library(jansson jansson.h libjansson-dev)          # JSON
+bdpo_library(crypto openssl/evp.h libssl-dev)           # SHA-256
+bdpo_library(png png.h libpng-dev)
+bdpo_library(jpeg jpeglib.h libjpeg-dev)
+bdpo_library(webp webp/encode.h libwebp-dev)
+bdpo_library(utf8proc utf8proc.h libutf8proc-dev)       # Unicode categories, NFC, lower case
+add_library(bdpo_popt INTERFACE)                        # arguments of the command line
+bdpo_find(bdpo_popt popt popt.h libpopt-dev)
 
 configure_file(${CMAKE_CURRENT_SOURCE_DIR}/cmake/build_config.h.in
                ${CMAKE_CURRENT_BINARY_DIR}/generated/build_config.h)

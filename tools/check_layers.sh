@@ -4,7 +4,7 @@
 # line of ops.def has what it promises. Prints each breach; exit status 1 if there is one.
 set -eu
 cd "$(dirname "$0")/.."
-rooms='bdpo base tensor graph kernels ops backend' # in the order in which they may see each other
+rooms='bdpo base tensor graph kernels ops backend formats text models diffusion cli' # in the order in which they may see each other
 breaches=$(mktemp)
 trap 'rm -f "$breaches"' EXIT
 

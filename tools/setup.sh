@@ -12,6 +12,13 @@ build libc6-dev       echo '#include <stdlib.h>' | gcc -E - -o /dev/null
 build cmake           command -v cmake
 build ninja-build     command -v ninja
 build libdnnl-dev     echo '#include <dnnl.h>' | gcc -E - -o /dev/null
+build libjansson-dev  echo '#include <jansson.h>' | gcc -E - -o /dev/null
+build libssl-dev      echo '#include <openssl/evp.h>' | gcc -E - -o /dev/null
+build libpng-dev      echo '#include <png.h>' | gcc -E - -o /dev/null
+build libjpeg-dev     printf '#include <stdio.h>\n#include <jpeglib.h>' | gcc -E - -o /dev/null
+build libwebp-dev     echo '#include <webp/encode.h>' | gcc -E - -o /dev/null
+build libutf8proc-dev echo '#include <utf8proc.h>' | gcc -E - -o /dev/null
+build libpopt-dev     echo '#include <popt.h>' | gcc -E - -o /dev/null
 check g++             command -v g++
 check pkg-config      command -v pkg-config
 check clang           command -v clang
