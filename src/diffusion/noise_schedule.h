@@ -36,7 +36,8 @@ typedef struct bdpo_noise_schedule {
     float *alphas_cumprod; // [n_steps]
 } bdpo_noise_schedule;
 
-// Bit for bit what diffusers computes on a processor with AVX2 or AVX-512. Released by
+// Bit for bit what diffusers computes on a processor with AVX2 or AVX-512, save where SNR is
+// rescaled: there PyTorch's square root errs in last bits, and ours is exact. Released by
 // bdpo_noise_schedule_release(). BDPO_BAD_ARGUMENT: a count or a beta out of range.
 BDPO_MUST_CHECK bdpo_status bdpo_noise_schedule_init(bdpo_noise_schedule *out,
                                                      const bdpo_noise_schedule_options *options);
