@@ -50,8 +50,8 @@ bdpo_status bdpo_noise_source_clone(bdpo_noise_source **out, const bdpo_noise_so
 {
     TRY(bdpo_noise_source_new(out, source->rng, source->seeds, source->n_seeds,
                               source->first_image));
-    if (source->generators)
-        for (int i = 0; i < source->n_seeds; i++) (*out)->generators[i] = source->generators[i];
+    bdpo_torch_random *copies = (*out)->generators;
+    for (int i = 0; copies && i < source->n_seeds; i++) copies[i] = source->generators[i];
     return BDPO_OK;
 }
 

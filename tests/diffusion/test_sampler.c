@@ -76,8 +76,10 @@ static void recover_point(int name, bdpo_prediction prediction)
         know_the_point(output, &c, input, a, point);
         CHECK_OK(bdpo_sampler_step(s, sample, output, noise));
     }
-    // The last prediction is exact, and PNDM's memory of others fades; f32 at sigma 14 leaves 1e-6.
-    double limit = c.scheduler == BDPO_SCHEDULER_PNDM ? 0.2 : 2e-5;
+    // Exact up to f32 (measured 2e-7). The noise is constant on the way, but v is not, and PNDM's
+    // last prediction is a mixture with older ones: measured 6e-3.
+    bool mixed = c.scheduler == BDPO_SCHEDULER_PNDM && prediction == BDPO_PREDICTS_V;
+    double limit = mixed ? 1e-2 : 1e-6;
     CHECK_LE(test_relative_l2(sample, point, COUNT), limit);
     bdpo_noise_source_free(noise);
     bdpo_sampler_free(s);
