@@ -205,7 +205,7 @@ bdpo_status bdpo_model_write_directory(const char *path, const bdpo_model_to_wri
 
 static bdpo_status arena_print(const char **out, list *l, const char *prefix, const char *name)
 {
-    char text[2 * BDPO_NAME_BYTES];
+    char text[1024];
     snprintf(text, sizeof text, "%s%s", prefix, name);
     *out = bdpo_arena_strdup(l->arena, text);
     return *out ? BDPO_OK : bdpo_fail(BDPO_NO_MEMORY, "no memory for a tensor's name");

@@ -154,8 +154,8 @@ __attribute__((format(printf, 4, 5))) static void add(bdpo_naming *naming, const
                 strlen(equals) <= PATH_BYTES);
     *equals = '\0';
     *m = (module){.leaves = leaves, .n_leaves = n_leaves};
-    snprintf(m->diffusers, sizeof m->diffusers, "%s", text);
-    snprintf(m->original, sizeof m->original, "%s", equals + 1);
+    memcpy(m->diffusers, text, strlen(text) + 1);
+    memcpy(m->original, equals + 1, strlen(equals + 1) + 1);
 }
 
 // What the configuration tells: levels, residual blocks in each, and where there is attention.
@@ -293,7 +293,7 @@ static bdpo_status fill(bdpo_naming *naming, bdpo_naming_kind kind, const json_t
                         const char *file)
 {
     blocks b;
-    int n_text, n_vision = 0;
+    int n_text = 0, n_vision = 0;
     const json_t *text = json_object_get(config, "text_config");
     const json_t *vision = json_object_get(config, "vision_config"); // both: of a whole CLIP
     switch (kind) {

@@ -294,3 +294,264 @@ def write_keys():
 
 
 # ---- small models --------------------------------------------------------------------------------
+
+SMALL_VAE = dict(
+    block_out_channels=(8, 16), layers_per_block=2, latent_channels=4, norm_num_groups=4,
+    down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2,
+    sample_size=32,
+)
+SMALL_UNET = dict(
+    sample_size=16, block_out_channels=(8, 16), layers_per_block=2, norm_num_groups=4,
+    cross_attention_dim=32, attention_head_dim=2,
+)
+SMALL_UNETS = {
+    "sd1": dict(
+        SMALL_UNET, down_block_types=blocks("Down", 1, 0), up_block_types=blocks("Up", 0, 1)
+    ),
+    "sd2": dict(
+        SMALL_UNET, down_block_types=blocks("Down", 1, 0), up_block_types=blocks("Up", 0, 1),
+        use_linear_projection=True,
+    ),
+    "sdxl": dict(
+        SMALL_UNET, cross_attention_dim=80, down_block_types=blocks("Down", 0, 1),
+        up_block_types=blocks("Up", 1, 0), use_linear_projection=True,
+        transformer_layers_per_block=(1, 2), addition_embed_type="text_time",
+        addition_time_embed_dim=8, projection_class_embeddings_input_dim=48 + 6 * 8,
+    ),
+}
+SCHEDULE = dict(
+    beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1,
+    clip_sample=False, set_alpha_to_one=False,
+)
+
+
+def small_text(width, layers, act, projection=None):
+    config = transformers.CLIPTextConfig(
+        vocab_size=1000, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
+        num_attention_heads=4, hidden_act=act, projection_dim=projection or width,
+        bos_token_id=0, eos_token_id=2, pad_token_id=1,
+    )
+    kind = transformers.CLIPTextModelWithProjection if projection else transformers.CLIPTextModel
+    return kind(config)
+
+
+def small_tokenizer(directory):
+    """Every byte a token, some two-letter merges, and the two marks: enough to load and to run."""
+    letters = [chr(c) for c in range(ord("!"), ord("~") + 1)]
+    merges = ["c a", "a t</w>"]
+    vocab = letters + [c + "</w>" for c in letters] + [m.replace(" ", "") for m in merges]
+    vocab += ["<|startoftext|>", "<|endoftext|>"]
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "vocab.json"), "w") as out:
+        json.dump({t: i for i, t in enumerate(vocab)}, out)
+    with open(os.path.join(directory, "merges.txt"), "w") as out:
+        out.write("#version: 0.2\n" + "\n".join(merges) + "\n")
+    return transformers.CLIPTokenizer.from_pretrained(directory, model_max_length=77)
+
+
+def small_model(family, directory):
+    """A pipeline of the family with random weights; saved, and returned as diffusers loads it."""
+    torch.manual_seed({"sd1": 1, "sd2": 2, "sdxl": 3}[family])
+    tokenizer = small_tokenizer(os.path.join(directory, "raw_tokenizer"))
+    parts = dict(
+        unet=diffusers.UNet2DConditionModel(**SMALL_UNETS[family]),
+        vae=diffusers.AutoencoderKL(**SMALL_VAE), tokenizer=tokenizer,
+    )
+    for model in (parts["unet"], parts["vae"]):
+        for p in model.parameters():  # norms begin at 1 and 0: exchanged ones would not show
+            torch.nn.init.normal_(p, 0.1, 0.1) if p.dim() == 1 else None
+    if family == "sdxl":
+        pipe = diffusers.StableDiffusionXLPipeline(
+            **parts, text_encoder=small_text(32, 3, "quick_gelu"),
+            text_encoder_2=small_text(48, 11, "gelu", 48), tokenizer_2=tokenizer,
+            scheduler=diffusers.EulerDiscreteScheduler(
+                beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1,
+                timestep_spacing="leading",
+            ),
+        )
+    else:
+        act, prediction = ("quick_gelu", "epsilon") if family == "sd1" else ("gelu", "v_prediction")
+        scheduler = diffusers.DDIMScheduler(**SCHEDULE, prediction_type=prediction)
+        pipe = diffusers.StableDiffusionPipeline(
+            **parts, text_encoder=small_text(32, 3, act), scheduler=scheduler,
+            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        )
+    path = os.path.join(directory, "model")
+    pipe.save_pretrained(path)
+    return path
+
+
+COMPONENTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+
+
+def states(pipe):
+    return {
+        f"{c}.{n}": t
+        for c in COMPONENTS if getattr(pipe, c, None) is not None
+        for n, t in getattr(pipe, c).state_dict().items() if not n.endswith("position_ids")
+    }
+
+
+def picture(pipe):
+    pipe.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(0)
+    call = dict(num_inference_steps=2, height=32, width=32, generator=generator, output_type="np")
+    return torch.from_numpy(pipe("a cat", **call).images)
+
+
+def same(name, got, expected):
+    a, b = states(got), states(expected)
+    assert a.keys() == b.keys(), (name, sorted(a.keys() ^ b.keys())[:10])
+    different = [k for k in a if not torch.equal(a[k], b[k])]
+    assert not different, (name, different[:10])
+    assert torch.equal(picture(got), picture(expected)), f"{name}: another picture"
+    assert dict(got.scheduler.config) == dict(expected.scheduler.config), f"{name}: the scheduler"
+    print(f"{name}: {len(a)} tensors and the picture are the same", flush=True)
+
+
+class Complaints:
+    """What the libraries log while they load: unmatched names are warnings there."""
+
+    def __enter__(self):
+        import logging
+
+        self.records, outer = [], self
+
+        class Handler(logging.Handler):
+            def emit(self, record):
+                outer.records.append(record.getMessage())
+
+        self.handler = Handler()
+        for library in ("diffusers", "transformers"):
+            logging.getLogger(library).addHandler(self.handler)
+        return self
+
+    def __exit__(self, *_):
+        import logging
+
+        for library in ("diffusers", "transformers"):
+            logging.getLogger(library).removeHandler(self.handler)
+        words = ("not used", "newly initialized", "MISSING", "UNEXPECTED", "missing", "mismatch")
+        bad = [r for r in self.records if any(w in r for w in words)]
+        assert not bad, bad
+
+
+def pipeline_class(family):
+    return diffusers.StableDiffusionXLPipeline if family == "sdxl" else diffusers.StableDiffusionPipeline
+
+
+def load_directory(family, path, **options):
+    with Complaints():
+        return pipeline_class(family).from_pretrained(path, local_files_only=True, **options)
+
+
+def load_single(family, path, config, **options):
+    """The names in the file must be those that the model has: they ask nothing of what is left."""
+    with Complaints():
+        pipe = pipeline_class(family).from_single_file(
+            path, config=config, local_files_only=True, **options
+        )
+    for component in COMPONENTS:
+        part = getattr(pipe, component, None)
+        for name, tensor in part.state_dict().items() if part is not None else ():
+            assert tensor.device.type != "meta", f"{component}.{name} was not in the file"
+    return pipe
+
+
+def check_family(bdpo, family, work):
+    run = lambda *a: subprocess.run([bdpo, *a], check=True, stdout=subprocess.DEVNULL)
+    path = small_model(family, work)
+    original = load_directory(family, path)
+    if family == "sd1":
+        original.safety_checker = None
+    single, back, again = (os.path.join(work, n) for n in ("one.safetensors", "back", "again.safetensors"))
+    run("convert", path, single, "--quiet")
+    run("convert", single, back, "--config", path, "--quiet")
+    run("convert", back, again, "--quiet")
+    scheduler = lambda: type(original.scheduler).from_config(original.scheduler.config)
+    same(f"{family}, single file", load_single(family, single, path, scheduler=scheduler()), original)
+    same(f"{family}, directory", load_directory(family, back), original)
+    a, b = load_file(single), load_file(again)
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    check_ckpt(run, family, work, single, path, original)
+    check_half(run, family, work, path, original)
+    check_variants(run, family, work, path, original)
+
+
+def check_ckpt(run, family, work, single, config, original):
+    """The same tensors as a .ckpt, with what training leaves there."""
+    state = load_file(single)
+    state["betas"] = torch.zeros(1000)
+    state["model_ema.num_updates"] = torch.tensor(1)
+    if family == "sd1":
+        state["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(77)
+    if family == "sd2":  # the block that is not used
+        last = "cond_stage_model.model.transformer.resblocks."
+        state |= {k.replace(last + "2.", last + "23."): v for k, v in state.items() if k.startswith(last + "2.")}
+        state["cond_stage_model.model.text_projection"] = torch.zeros(32, 32)
+    path, out = os.path.join(work, "one.ckpt"), os.path.join(work, "from_ckpt")
+    torch.save({"state_dict": state, "global_step": 7, "epoch": 1}, path)
+    run("convert", path, out, "--config", config, "--quiet")
+    same(f"{family}, .ckpt", load_directory(family, out), original)
+
+
+def check_half(run, family, work, path, original):
+    for word, dtype in (("f16", torch.float16), ("bf16", torch.bfloat16)):
+        out = os.path.join(work, word)
+        run("convert", path, out, "--dtype", word, "--quiet")
+        got, expected = states(load_directory(family, out, torch_dtype=dtype)), states(original)
+        different = [k for k in expected if not torch.equal(got[k], expected[k].to(dtype))]
+        assert not different, (word, different[:10])
+        print(f"{family}, {word}: {len(expected)} tensors as PyTorch rounds them", flush=True)
+
+
+def check_variants(run, family, work, path, original):
+    """What diffusers writes in other ways: shards, a variant, pickles, old names of the VAE."""
+    from shutil import copytree
+
+    for name, options in (
+        ("shards", dict(max_shard_size="100KB")), ("fp16", dict(variant="fp16")),
+        ("pickles", dict(safe_serialization=False)),
+    ):
+        written, out = os.path.join(work, "their_" + name), os.path.join(work, "ours_" + name)
+        try:
+            original.save_pretrained(written, **options)
+        except Exception as error:  # transformers 5 writes no pickles
+            print(f"{family}, {name}: not written by this transformers ({type(error).__name__})")
+            continue
+        run("convert", written, out, "--quiet")
+        same(f"{family}, {name} of diffusers", load_directory(family, out), original)
+    old, out = os.path.join(work, "old_names"), os.path.join(work, "new_names")
+    copytree(path, old)
+    weights = os.path.join(old, "vae", "diffusion_pytorch_model.safetensors")
+    state = load_file(weights)
+    for new, was in (("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")):
+        state = {k.replace(f"attentions.0.{new}.", f"attentions.0.{was}."): v for k, v in state.items()}
+    save_file(state, weights, {"format": "pt"})
+    text = os.path.join(old, "text_encoder", "model.safetensors")
+    state = {("" if k.startswith("text_model.") else "text_model.") + k: v for k, v in load_file(text).items()}
+    save_file(state, text, {"format": "pt"})
+    run("convert", old, out, "--quiet")
+    same(f"{family}, old names", load_directory(family, out), original)
+
+
+def check(bdpo):
+    print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, "
+          f"transformers {transformers.__version__}")
+    for family in ("sd1", "sd2", "sdxl"):
+        with tempfile.TemporaryDirectory() as work:
+            check_family(os.path.abspath(bdpo), family, work)
+    print("all checkpoints agree")
+
+
+def main():
+    if sys.argv[1:] == ["keys"]:
+        write_keys()
+    elif len(sys.argv) == 3 and sys.argv[1] == "check":
+        check(sys.argv[2])
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
