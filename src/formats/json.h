@@ -79,10 +79,11 @@ BDPO_MUST_CHECK bdpo_status bdpo_json_object(bdpo_json *out, const bdpo_json *ob
                                              const char *field);
 BDPO_MUST_CHECK bdpo_status bdpo_json_array(bdpo_json *out, const bdpo_json *object,
                                             const char *field);
-size_t bdpo_json_count(const bdpo_json *array);
+size_t bdpo_json_count(const bdpo_json *array); // or the fields of an object
 bdpo_json bdpo_json_element(const bdpo_json *array, size_t index);
 
-// The keys of an object in the file's order: NULL gives the first, the last gives NULL.
+// The keys of an object in the file's order: NULL gives the first, the last gives NULL. `key` must
+// be one that this function gave.
 const char *bdpo_json_next_key(const bdpo_json *object, const char *key);
 
 #endif

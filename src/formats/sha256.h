@@ -13,7 +13,7 @@ typedef struct bdpo_sha256_text {
 
 BDPO_MUST_CHECK bdpo_status bdpo_sha256(bdpo_sha256_text *out, const void *data, size_t size);
 
-// The file is read in pieces: a model of any size takes constant memory.
+// The file is mapped: a model of any size takes no memory of its own.
 BDPO_MUST_CHECK bdpo_status bdpo_sha256_file(bdpo_sha256_text *out, const char *path);
 
 // `size` bytes from `offset` on, for hashes of a part (sd-scripts hashes what follows the header).
