@@ -24,7 +24,10 @@ bdpo_status bdpo_clip_vision_config_parse(bdpo_clip_vision_config *out, const js
     TRY(bdpo_clip_tower_parse(&out->tower, fields));
     TRY(bdpo_json_int_or(&out->channels, fields, "num_channels", 3, 1, MAX_CHANNELS));
     TRY(bdpo_json_int_or(&out->image_size, fields, "image_size", 224, 1, MAX_SIZE));
-    return bdpo_json_int_or(&out->patch_size, fields, "patch_size", 32, 1, out->image_size);
+    TRY(bdpo_json_int_or(&out->patch_size, fields, "patch_size", 32, 1, MAX_SIZE));
+    if (out->patch_size <= out->image_size) return BDPO_OK;
+    return bdpo_fail(BDPO_BAD_FILE, "%s: patch_size is %d, expected at most image_size %d", file,
+                     out->patch_size, out->image_size);
 }
 
 static int64_t patches(const bdpo_clip_vision_config *config)
