@@ -65,6 +65,7 @@ bdpo_library(crypto openssl/evp.h libssl-dev)           # SHA-256
 bdpo_library(png png.h libpng-dev)
 bdpo_library(jpeg jpeglib.h libjpeg-dev)
 bdpo_library(webp webp/encode.h libwebp-dev)
+bdpo_library(z zlib.h zlib1g-dev)                       # gzip
 bdpo_library(utf8proc utf8proc.h libutf8proc-dev)       # Unicode categories, NFC, lower case
 add_library(bdpo_popt INTERFACE)                        # arguments of the command line
 bdpo_find(bdpo_popt popt popt.h libpopt-dev)
