@@ -141,25 +141,25 @@ void bdpo_noise_velocity(float *out, const float *original, const float *noise, 
     for (size_t i = 0; i < count; i++) out[i] = alpha * noise[i] - sigma * original[i];
 }
 
-void bdpo_predicted_original(float *out, bdpo_prediction type, const float *prediction,
+void bdpo_predicted_original(float *out, bdpo_prediction_type type, const float *prediction,
                              const float *sample, float alpha_cumprod, size_t count)
 {
     float alpha = sqrtf(alpha_cumprod), sigma = sqrtf(1 - alpha_cumprod);
-    if (type == BDPO_PREDICTS_EPSILON)
+    if (type == BDPO_PREDICT_EPSILON)
         for (size_t i = 0; i < count; i++) out[i] = (sample[i] - sigma * prediction[i]) / alpha;
-    else if (type == BDPO_PREDICTS_V)
+    else if (type == BDPO_PREDICT_V)
         for (size_t i = 0; i < count; i++) out[i] = alpha * sample[i] - sigma * prediction[i];
     else
         for (size_t i = 0; i < count; i++) out[i] = prediction[i];
 }
 
-void bdpo_predicted_noise(float *out, bdpo_prediction type, const float *prediction,
+void bdpo_predicted_noise(float *out, bdpo_prediction_type type, const float *prediction,
                           const float *sample, float alpha_cumprod, size_t count)
 {
     float alpha = sqrtf(alpha_cumprod), sigma = sqrtf(1 - alpha_cumprod);
-    if (type == BDPO_PREDICTS_EPSILON)
+    if (type == BDPO_PREDICT_EPSILON)
         for (size_t i = 0; i < count; i++) out[i] = prediction[i];
-    else if (type == BDPO_PREDICTS_V)
+    else if (type == BDPO_PREDICT_V)
         for (size_t i = 0; i < count; i++) out[i] = alpha * prediction[i] + sigma * sample[i];
     else
         for (size_t i = 0; i < count; i++) out[i] = (sample[i] - alpha * prediction[i]) / sigma;

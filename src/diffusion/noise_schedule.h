@@ -14,11 +14,11 @@ typedef enum bdpo_beta_schedule {
 } bdpo_beta_schedule;
 
 // What the network was trained to return.
-typedef enum bdpo_prediction {
-    BDPO_PREDICTS_EPSILON, // the noise
-    BDPO_PREDICTS_V,       // sqrt(a) noise - sqrt(1 - a) original
-    BDPO_PREDICTS_SAMPLE,  // the original
-} bdpo_prediction;
+typedef enum bdpo_prediction_type {
+    BDPO_PREDICT_EPSILON, // the noise
+    BDPO_PREDICT_V,       // sqrt(a) noise - sqrt(1 - a) original
+    BDPO_PREDICT_SAMPLE,  // the original
+} bdpo_prediction_type;
 
 enum { BDPO_MAX_TRAIN_STEPS = 100000 };
 
@@ -55,9 +55,9 @@ void bdpo_noise_velocity(float *out, const float *original, const float *noise, 
                          size_t count);
 // The original and the noise that a prediction on `sample` implies. For a = 0 an epsilon says
 // nothing of the original (infinite or NaN), for a = 1 a sample nothing of the noise.
-void bdpo_predicted_original(float *out, bdpo_prediction type, const float *prediction,
+void bdpo_predicted_original(float *out, bdpo_prediction_type type, const float *prediction,
                              const float *sample, float alpha_cumprod, size_t count);
-void bdpo_predicted_noise(float *out, bdpo_prediction type, const float *prediction,
+void bdpo_predicted_noise(float *out, bdpo_prediction_type type, const float *prediction,
                           const float *sample, float alpha_cumprod, size_t count);
 // a / (1 - a), in the order of rounding of diffusers' compute_snr.
 float bdpo_noise_snr(float alpha_cumprod);

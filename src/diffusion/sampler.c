@@ -70,7 +70,7 @@ static bdpo_status no_memory(void)
 static bdpo_status check_zero_snr(const bdpo_sampler *s)
 {
     if (s->sigmas && s->n_sigmas > 0) return BDPO_OK; // levels are finite
-    if (s->config.prediction != BDPO_PREDICTS_EPSILON) return BDPO_OK;
+    if (s->config.prediction != BDPO_PREDICT_EPSILON) return BDPO_OK;
     for (int i = s->first; i < s->n_calls; i++)
         if (s->schedule.alphas_cumprod[(int)s->timesteps[i]] == 0)
             return bdpo_fail(

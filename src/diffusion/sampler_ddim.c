@@ -21,7 +21,7 @@ static bdpo_status step_ddim(bdpo_sampler *s, float *sample, const float *predic
     float variance = (1 - a_next) / (1 - a) * (1 - a / a_next);
     float deviation = (float)s->eta * sqrtf(variance);
     float signal = sqrtf(a_next), direction = sqrtf(1 - a_next - deviation * deviation);
-    bdpo_prediction type = (bdpo_prediction)s->config.prediction;
+    bdpo_prediction_type type = (bdpo_prediction_type)s->config.prediction;
     float *original = bdpo_sampler_array(s, ORIGINAL), *epsilon = bdpo_sampler_array(s, EPSILON);
     bdpo_predicted_original(original, type, prediction, sample, a, s->count);
     bdpo_predicted_noise(epsilon, type, prediction, sample, a, s->count);

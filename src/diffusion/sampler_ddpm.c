@@ -33,8 +33,8 @@ static bdpo_status step_ddpm(bdpo_sampler *s, float *sample, const float *predic
     float of_original = sqrtf(a_next) * beta / (1 - a);
     float of_sample = sqrtf(alpha) * (1 - a_next) / (1 - a);
     float *original = bdpo_sampler_array(s, ORIGINAL);
-    bdpo_predicted_original(original, (bdpo_prediction)s->config.prediction, prediction, sample, a,
-                            s->count);
+    bdpo_predicted_original(original, (bdpo_prediction_type)s->config.prediction, prediction,
+                            sample, a, s->count);
     if (s->config.clip_sample) bdpo_sampler_clip(s, original);
     for (size_t k = 0; k < s->count; k++)
         sample[k] = of_original * original[k] + of_sample * sample[k];

@@ -79,10 +79,10 @@ static bool first_order(const bdpo_sampler *s)
 static void predict_original(const bdpo_sampler *s, float *out, const float *prediction,
                              const float *sample, point at)
 {
-    if (s->config.prediction == BDPO_PREDICTS_EPSILON)
+    if (s->config.prediction == BDPO_PREDICT_EPSILON)
         for (size_t i = 0; i < s->count; i++)
             out[i] = (sample[i] - at.sigma * prediction[i]) / at.alpha;
-    else if (s->config.prediction == BDPO_PREDICTS_V)
+    else if (s->config.prediction == BDPO_PREDICT_V)
         for (size_t i = 0; i < s->count; i++)
             out[i] = at.alpha * sample[i] - at.sigma * prediction[i];
     else

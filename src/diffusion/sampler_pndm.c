@@ -70,7 +70,7 @@ static bdpo_status transfer(const bdpo_sampler *s, float *out, const float *samp
     float b = 1 - a, b_next = 1 - a_next;
     float of_sample = sqrtf(a_next / a), difference = a_next - a;
     float divisor = a * sqrtf(b_next) + sqrtf(a * b * a_next);
-    bool v = s->config.prediction == BDPO_PREDICTS_V;
+    bool v = s->config.prediction == BDPO_PREDICT_V;
     float alpha = sqrtf(a), sigma = sqrtf(b);
     for (size_t i = 0; i < s->count; i++) {
         float epsilon = v ? alpha * prediction[i] + sigma * sample[i] : prediction[i];

@@ -84,9 +84,9 @@ void bdpo_sampler_original_at(const bdpo_sampler *s, float *out, const float *pr
                               const float *sample, float sigma)
 {
     float square = sigma * sigma + 1, of_v = -sigma / sqrtf(square);
-    if (s->config.prediction == BDPO_PREDICTS_EPSILON)
+    if (s->config.prediction == BDPO_PREDICT_EPSILON)
         for (size_t i = 0; i < s->count; i++) out[i] = sample[i] - sigma * prediction[i];
-    else if (s->config.prediction == BDPO_PREDICTS_V)
+    else if (s->config.prediction == BDPO_PREDICT_V)
         for (size_t i = 0; i < s->count; i++) out[i] = prediction[i] * of_v + sample[i] / square;
     else
         memcpy(out, prediction, s->count * sizeof *out);

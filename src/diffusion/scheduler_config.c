@@ -133,7 +133,7 @@ void bdpo_scheduler_config_defaults(bdpo_scheduler_config *out, bdpo_scheduler_c
         .beta_schedule = BDPO_BETAS_LINEAR,
         .beta_start = bit & HEUN ? 0.00085 : 0.0001,
         .beta_end = bit & HEUN ? 0.012 : 0.02,
-        .prediction = BDPO_PREDICTS_EPSILON,
+        .prediction = BDPO_PREDICT_EPSILON,
         .spacing = bit & (DDPM | DDIM | PNDM) ? BDPO_SPACING_LEADING : BDPO_SPACING_LINSPACE,
         .clip_sample = bit & (DDPM | DDIM),
         .clip_sample_range = 1,
@@ -271,7 +271,7 @@ static bdpo_status check_class(const bdpo_scheduler_config *c, const char *file,
             *(const bool *)((const char *)c + fields[i].offset))
             return bdpo_fail(kind, "%s: %s is true; expected false: the other is not implemented",
                              file, fields[i].name);
-    if (c->prediction == BDPO_PREDICTS_SAMPLE && bit & (PNDM | ANCESTRAL))
+    if (c->prediction == BDPO_PREDICT_SAMPLE && bit & (PNDM | ANCESTRAL))
         return bdpo_fail(kind,
                          "%s: prediction_type is \"sample\"; expected epsilon or v_prediction, "
                          "which %s knows",

@@ -37,7 +37,7 @@ typedef struct bdpo_scheduler_config {
     int beta_schedule;                  // a bdpo_beta_schedule
     double beta_start, beta_end;        //
     float *trained_betas;               // [n_train_steps], owned, or NULL
-    int prediction;                     // prediction_type, a bdpo_prediction
+    int prediction;                     // a bdpo_prediction_type
     int spacing;                        // timestep_spacing, a bdpo_timestep_spacing
     int steps_offset;                   // added to the timesteps of leading spacing
     bool zero_terminal_snr;             // rescale_betas_zero_snr

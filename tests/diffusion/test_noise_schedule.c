@@ -72,15 +72,15 @@ BDPO_TEST(predictions_convert_into_each_other)
         double tolerance = 4e-7 / sqrt((double)fminf(a, 1 - a));
         bdpo_noise_add(sample, original, noise, a, COUNT);
         bdpo_noise_velocity(v, original, noise, a, COUNT);
-        const float *predictions[] = {[BDPO_PREDICTS_EPSILON] = noise,
-                                      [BDPO_PREDICTS_V] = v,
-                                      [BDPO_PREDICTS_SAMPLE] = original};
+        const float *predictions[] = {
+            [BDPO_PREDICT_EPSILON] = noise, [BDPO_PREDICT_V] = v, [BDPO_PREDICT_SAMPLE] = original};
         for (int type = 0; type < 3; type++) {
-            bdpo_predicted_original(got, (bdpo_prediction)type, predictions[type], sample, a,
+            bdpo_predicted_original(got, (bdpo_prediction_type)type, predictions[type], sample, a,
                                     COUNT);
             for (int i = 0; i < COUNT; i++)
                 CHECK_NEAR((double)got[i], (double)original[i], tolerance);
-            bdpo_predicted_noise(got, (bdpo_prediction)type, predictions[type], sample, a, COUNT);
+            bdpo_predicted_noise(got, (bdpo_prediction_type)type, predictions[type], sample, a,
+                                 COUNT);
             for (int i = 0; i < COUNT; i++) CHECK_NEAR((double)got[i], (double)noise[i], tolerance);
         }
     }
@@ -92,7 +92,7 @@ BDPO_TEST(v_needs_no_signal)
     bdpo_noise_add(sample, original, noise, 0, COUNT);
     CHECK_BYTES(sample, noise, sizeof sample);
     bdpo_noise_velocity(v, original, noise, 0, COUNT);
-    bdpo_predicted_original(got, BDPO_PREDICTS_V, v, sample, 0, COUNT);
+    bdpo_predicted_original(got, BDPO_PREDICT_V, v, sample, 0, COUNT);
     for (int i = 0; i < COUNT; i++) CHECK_NEAR((double)got[i], (double)original[i], 0);
 }
 

@@ -49,18 +49,18 @@ static void know_the_point(float *out, const bdpo_scheduler_config *c, const flo
     for (int i = 0; i < COUNT; i++) {
         double noise = ((double)in[i] - alpha * (double)point[i]) / sigma;
         double v = alpha * noise - sigma * (double)point[i];
-        out[i] = (float)(c->prediction == BDPO_PREDICTS_EPSILON ? noise : v);
+        out[i] = (float)(c->prediction == BDPO_PREDICT_EPSILON ? noise : v);
     }
 }
 
-static void recover_point(int name, bdpo_prediction prediction)
+static void recover_point(int name, bdpo_prediction_type prediction)
 {
     bdpo_scheduler_config c = config_of(name);
     bdpo_noise_schedule schedule;
     bdpo_sampler *s;
     bdpo_noise_source *noise = philox();
     float sample[COUNT], input[COUNT], output[COUNT], point[COUNT];
-    c.prediction = prediction;
+    c.prediction = (int)prediction;
     c.set_alpha_to_one = true; // the run ends without noise
     for (int i = 0; i < COUNT; i++) point[i] = (float)(i % 7) - 3;
     CHECK_OK(bdpo_scheduler_config_schedule(&schedule, &c));
@@ -78,7 +78,7 @@ static void recover_point(int name, bdpo_prediction prediction)
     }
     // Exact up to f32 (measured 2e-7). The noise is constant on the way, but v is not, and PNDM's
     // last prediction is a mixture with older ones: measured 6e-3.
-    bool mixed = c.scheduler == BDPO_SCHEDULER_PNDM && prediction == BDPO_PREDICTS_V;
+    bool mixed = c.scheduler == BDPO_SCHEDULER_PNDM && prediction == BDPO_PREDICT_V;
     double limit = mixed ? 1e-2 : 1e-6;
     CHECK_LE(test_relative_l2(sample, point, COUNT), limit);
     bdpo_noise_source_free(noise);
@@ -89,8 +89,8 @@ static void recover_point(int name, bdpo_prediction prediction)
 BDPO_TEST(every_sampler_recovers_a_point)
 {
     for (int name = 0; bdpo_sampler_name(name); name++) {
-        recover_point(name, BDPO_PREDICTS_EPSILON);
-        recover_point(name, BDPO_PREDICTS_V);
+        recover_point(name, BDPO_PREDICT_EPSILON);
+        recover_point(name, BDPO_PREDICT_V);
     }
 }
 

@@ -65,9 +65,9 @@ static void denoise(float *out, const float *in, double a, double mean, double v
         double original = mean + variance * alpha * away / total - sigma * bend;
         double noise = sigma * away / total + alpha * bend;
         double v = alpha * noise - sigma * original;
-        out[i] = (float)(prediction == BDPO_PREDICTS_EPSILON ? noise
-                         : prediction == BDPO_PREDICTS_V     ? v
-                                                             : original);
+        out[i] = (float)(prediction == BDPO_PREDICT_EPSILON ? noise
+                         : prediction == BDPO_PREDICT_V     ? v
+                                                            : original);
     }
 }
 
