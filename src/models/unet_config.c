@@ -2,8 +2,8 @@
 // must have the value at which it changes nothing.
 #include "models/unet_config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // A field of the file being read.
@@ -22,13 +22,12 @@ typedef struct json_text {
 static json_text print_value(const json_t *value)
 {
     json_text out = {"nothing"};
-    if (!value) return out;
-    size_t size = sizeof out.text - 4;
-    size_t length = json_dumpb(value, out.text, size, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (length <= size)
-        out.text[length] = '\0';
-    else
-        memcpy(out.text + size, "...", 4);
+    char *whole =
+        value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
+    if (!whole) return out;
+    bool cut = strlen(whole) >= sizeof out.text;
+    snprintf(out.text, sizeof out.text, "%.*s%s", (int)sizeof out.text - 4, whole, cut ? "..." : "");
+    free(whole);
     return out;
 }
 
