@@ -67,8 +67,8 @@ static void make_plan(bdpo_plan **out, bdpo_graph **g, bdpo_engine *engine, bdpo
     bdpo_unet_inputs in = {
         .sample = bdpo_input(*g, "sample", BDPO_F32, BDPO_SHAPE(IMAGES, SIZE, SIZE, 4)),
         .timestep = bdpo_input(*g, "timestep", BDPO_F32, BDPO_SHAPE(IMAGES)),
-        .context = bdpo_input(*g, "context", BDPO_F32,
-                              BDPO_SHAPE(IMAGES, TOKENS, config->context_width)),
+        .context =
+            bdpo_input(*g, "context", BDPO_F32, BDPO_SHAPE(IMAGES, TOKENS, config->context_width)),
     };
     bdpo_output(*g, "y", bdpo_unet(&b, config, &in));
     check(bdpo_graph_check(*g));

@@ -24,7 +24,8 @@ BDPO_TEST(lora_finds_modules_by_path)
     CHECK_OK(bdpo_lora_new(&lora));
     CHECK(bdpo_lora_find(lora, "layer.0") == NULL);
     for (int i = 0; i < 300; i++)
-        CHECK_OK(bdpo_lora_add(lora, bdpo_path_join("layer", "%d", i).text, BDPO_SHAPE(8, 4), 2, 1));
+        CHECK_OK(
+            bdpo_lora_add(lora, bdpo_path_join("layer", "%d", i).text, BDPO_SHAPE(8, 4), 2, 1));
     CHECK_INT(bdpo_lora_count(lora), 300);
     CHECK(bdpo_lora_find(lora, "layer.217") == bdpo_lora_at(lora, 217));
     CHECK(bdpo_lora_find(lora, "layer.300") == NULL);
@@ -209,8 +210,7 @@ BDPO_TEST(lora_survives_each_failed_allocation)
         bdpo_alloc_fail_at(bdpo_alloc_count() + at);
         bdpo_status status = bdpo_lora_new(&lora);
         if (status == BDPO_OK) {
-            status =
-                bdpo_lora_target(lora, list, (const char *[]){"attention", "fc1"}, 2, 4, 4);
+            status = bdpo_lora_target(lora, list, (const char *[]){"attention", "fc1"}, 2, 4, 4);
             bdpo_lora_free(lora);
         }
         bdpo_alloc_fail_at(0);
@@ -227,7 +227,7 @@ BDPO_TEST(lora_is_added_before_the_activation)
 {
     enum { N = 2 };
     static const float w[N * N] = {1, 2, 3, 4}, bias[N] = {0.5F, -0.5F}, a[N] = {1, -1},
-                       b[N] = {2, 3}, x[N] = {0.25F, 1};
+                             b[N] = {2, 3}, x[N] = {0.25F, 1};
     bdpo_engine *engine;
     bdpo_store *store;
     bdpo_lora *lora;

@@ -122,8 +122,7 @@ static void run_init(unet_run *run, const unet_case *c)
     bdpo_unet_params(run->params, &run->config);
     if (c->n_targets) {
         CHECK_OK(bdpo_lora_new(&run->lora));
-        CHECK_OK(
-            bdpo_lora_target(run->lora, run->params, c->targets, c->n_targets, 4, c->alpha));
+        CHECK_OK(bdpo_lora_target(run->lora, run->params, c->targets, c->n_targets, 4, c->alpha));
         bdpo_lora_params(run->adapters, run->lora);
     }
     CHECK_OK(bdpo_param_list_check(run->params));
@@ -165,8 +164,7 @@ static bdpo_node *build(const unet_run *run, bdpo_graph *g, bdpo_segments segmen
     bdpo_unet_inputs in = {
         .sample = bdpo_input(g, "sample", BDPO_F32, sample_shape(run, config->in_channels)),
         .timestep = bdpo_input(g, "timestep", BDPO_F32, BDPO_SHAPE(n)),
-        .context =
-            bdpo_input(g, "context", BDPO_F32, BDPO_SHAPE(n, TOKENS, config->context_width)),
+        .context = bdpo_input(g, "context", BDPO_F32, BDPO_SHAPE(n, TOKENS, config->context_width)),
     };
     if (config->text_time) {
         int64_t width = bdpo_unet_pooled_width(config);
@@ -221,8 +219,7 @@ static void run_once(unet_run *run, bdpo_segments segments, bool checkpointing)
     bdpo_node *target =
         bdpo_input(g, "target", BDPO_F32, sample_shape(run, run->config.out_channels));
     bdpo_output(g, "y", y);
-    bdpo_backward(
-        g, bdpo_reduce_mean(g, bdpo_squared_errors(g, y, target, true), BDPO_KEEP_NONE));
+    bdpo_backward(g, bdpo_reduce_mean(g, bdpo_squared_errors(g, y, target, true), BDPO_KEEP_NONE));
     CHECK_OK(bdpo_graph_check(g));
     CHECK_OK(bdpo_plan_new(&plan, run->engine, g, &(bdpo_plan_options){0}));
     run->peak_bytes = bdpo_plan_costs(plan).peak_bytes;
@@ -442,7 +439,8 @@ static void check_live(const void *argument)
 
 BDPO_TEST_LONG(sd15)
 {
-    static const unet_case c = {.name = "sd15", .config = "sd15", .n = 1, .height = 32, .width = 32};
+    static const unet_case c = {
+        .name = "sd15", .config = "sd15", .n = 1, .height = 32, .width = 32};
     unet_run run;
     fixture *f = fixture_open("unet/sd15");
     run_init(&run, &c);
