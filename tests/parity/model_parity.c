@@ -172,7 +172,7 @@ static record get(const model_run *run, const fixture *f, const char *name, bool
     snprintf(key, sizeof key, "%s/%s", run->name, name);
     record r = {.n_projections = compact ? COMPACT_PROJECTIONS : PARITY_PROJECTIONS,
                 .n_entries = compact ? COMPACT_ENTRIES : 0};
-    r.values = fixture_get(f, key, (size_t)(r.n_projections + 1 + r.n_entries));
+    r.values = fixture_get(f, key, (size_t)r.n_projections + 1 + (size_t)r.n_entries);
     r.length = (double)r.values[r.n_projections];
     return r;
 }

@@ -70,7 +70,7 @@ static void write_ids(model_run *run, const text_case *c)
     int32_t ids[TEXTS * TOKENS], eos[TEXTS];
     char key[64];
     snprintf(key, sizeof key, "%s/ids", c->name);
-    parity_fill_index(ids, (size_t)(c->n * TOKENS), key, c->config.vocabulary - 1);
+    parity_fill_index(ids, (size_t)c->n * TOKENS, key, c->config.vocabulary - 1);
     for (int i = 0; i < c->n; i++) {
         int end = 5 + 30 * i < TOKENS ? 5 + 30 * i : TOKENS - 1;
         ids[i * TOKENS + end] = c->config.vocabulary - 1;
@@ -78,7 +78,7 @@ static void write_ids(model_run *run, const text_case *c)
     }
     CHECK_OK(bdpo_clip_eos_index(eos, ids, c->n, TOKENS, c->config.eos_token_id));
     CHECK_INT(eos[0], 5);
-    CHECK_OK(bdpo_plan_write(run->plan, "ids", ids, (size_t)(c->n * TOKENS) * sizeof *ids));
+    CHECK_OK(bdpo_plan_write(run->plan, "ids", ids, (size_t)c->n * TOKENS * sizeof *ids));
     CHECK_OK(bdpo_plan_write(run->plan, "eos", eos, (size_t)c->n * sizeof *eos));
 }
 
