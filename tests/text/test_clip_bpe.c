@@ -1,5 +1,6 @@
 // The tokenizer on the shared vocabulary and vectors, and its own promises: padding, what was cut,
 // zero bytes, ill-formed UTF-8, long words, memory that runs out.
+#define _DEFAULT_SOURCE
 #include "harness.h"
 
 #include <jansson.h>
