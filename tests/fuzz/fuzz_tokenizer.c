@@ -1,6 +1,6 @@
-// Any bytes become ids under every pipeline: within the vocabulary, begin and end in place, the same
-// each time, and words merged as a plain quadratic merger does. tests/fuzz/tokenizer/ holds the
-// corpus. `check-long` adds random bytes for BDPO_FUZZ_SECONDS.
+// Any bytes become ids under every pipeline: within the vocabulary, begin and end in place, the
+// same each time, and words merged as a plain quadratic merger does. tests/fuzz/tokenizer/ holds
+// the corpus. `check-long` adds random bytes for BDPO_FUZZ_SECONDS.
 #include <dirent.h>
 #include <stdlib.h>
 #include <time.h>
@@ -150,12 +150,14 @@ static uint64_t next_random(uint64_t *state)
     return *state * 0x2545f4914f6cdd1dULL >> 8;
 }
 
-// Bytes of four kinds: any; letters that merge; what entities, marks and mojibake are made of; UTF-8.
+// Bytes of four kinds: any; letters that merge; what entities, marks and mojibake are made of;
+// UTF-8.
 static void random_text(const world *w, uint64_t seed)
 {
-    static const char *const parts[] = {"<|endoftext|>", "&amp;", "&#x", ";", "\xc3\x83", "\xc2\xa0",
-                                        "\xe2\x82\xac", "'s", " ", "\n", "\xcc\x81", "\xef\xbf\xbd",
-                                        "\xed\xa0\xbd", "\xc3\x80", "\xce\xa3", "\x1b[1m", "<"};
+    static const char *const parts[] = {
+        "<|endoftext|>", "&amp;",    "&#x",      ";",       "\xc3\x83", "\xc2\xa0",
+        "\xe2\x82\xac",  "'s",       " ",        "\n",      "\xcc\x81", "\xef\xbf\xbd",
+        "\xed\xa0\xbd",  "\xc3\x80", "\xce\xa3", "\x1b[1m", "<"};
     char bytes[MAX_BYTES];
     uint64_t state = seed * 0x9e3779b97f4a7c15ULL + 1, kind = next_random(&state) % 4;
     size_t wanted = next_random(&state) % (MAX_BYTES - 16), n = 0;
