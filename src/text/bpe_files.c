@@ -9,7 +9,7 @@
 #include "text/runes.h"
 
 // CLIP's files have 0.5 MB, 1.4 MB packed and 3.2 MB unpacked.
-enum { MAX_FILE = 64 << 20, MAX_UNPACKED = 64 << 20, N_CLIP_MERGES = 49152 - 256 - 2 };
+enum { MAX_FILE = 64 << 20, MAX_UNPACKED = 16 << 20, N_CLIP_MERGES = 49152 - 256 - 2 };
 
 // ---- lines ---------------------------------------------------------------------------------
 

@@ -41,6 +41,9 @@ static bdpo_rune_kind kind_of_category(utf8proc_category_t category)
 bdpo_rune_kind bdpo_rune_get_kind(uint32_t rune, bdpo_unicode version)
 {
     if (rune < 0x80) return ascii_kind(rune);
+    // Ignoring case, regex finds this mark (whose capital is a letter) in no class, and so it parts
+    // words as a space does.
+    if (rune == 0x345 && version == BDPO_UNICODE_PYTHON) return BDPO_RUNE_SPACE;
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)rune);
     bdpo_rune_kind kind = kind_of_category(category);
     if (kind != BDPO_RUNE_OTHER) return kind;
@@ -54,7 +57,9 @@ bdpo_rune_kind bdpo_rune_get_kind(uint32_t rune, bdpo_unicode version)
 
 bool bdpo_rune_is_python_word(uint32_t rune)
 {
-    if (rune < 0x80) return rune == '_' || ascii_kind(rune) >= BDPO_RUNE_LETTER;
+    if (rune < 0x80)
+        return rune == '_' || ascii_kind(rune) == BDPO_RUNE_LETTER ||
+               ascii_kind(rune) == BDPO_RUNE_NUMBER;
     return kind_of_category(utf8proc_category((utf8proc_int32_t)rune)) != BDPO_RUNE_OTHER &&
            !IN(rune, bdpo_assigned_15);
 }

@@ -1,5 +1,5 @@
-// Texts that are a function of a number, in C here and in Python in tools/parity/tokenizers_live.py, so
-// that fixtures hold results only.
+// Texts that are a function of a number, in C here and in Python in
+// tools/parity/tokenizers_live.py, so that fixtures hold results only.
 #ifndef GENERATED_TEXT_H
 #define GENERATED_TEXT_H
 

@@ -1,5 +1,6 @@
 // The tokenizer on the shared vocabulary and vectors, and its own promises: padding, what was cut,
 // zero bytes, ill-formed UTF-8, long words, memory that runs out.
+#define _DEFAULT_SOURCE
 #include "harness.h"
 
 #include <jansson.h>
@@ -85,12 +86,9 @@ static const struct {
     bdpo_clip_pipeline pipeline;
     const char *pad; // of the map of special tokens
 } tokenizers[] = {
-    {"openai", BDPO_CLIP_OPENAI, NULL},
-    {"hpsv2", BDPO_CLIP_OPEN_CLIP, NULL},
-    {"open_clip", BDPO_CLIP_OPEN_CLIP, NULL},
-    {"hf_slow_ftfy", BDPO_CLIP_SLOW_FTFY, NULL},
-    {"hf_slow_noftfy", BDPO_CLIP_SLOW, NULL},
-    {"hf_slow_ftfy_padbang", BDPO_CLIP_SLOW_FTFY, "!"},
+    {"openai", BDPO_CLIP_OPENAI, NULL},       {"hpsv2", BDPO_CLIP_OPEN_CLIP, NULL},
+    {"open_clip", BDPO_CLIP_OPEN_CLIP, NULL}, {"hf_slow_ftfy", BDPO_CLIP_SLOW_FTFY, NULL},
+    {"hf_slow_noftfy", BDPO_CLIP_SLOW, NULL}, {"hf_slow_ftfy_padbang", BDPO_CLIP_SLOW_FTFY, "!"},
     {"hf_fast", BDPO_CLIP_FAST, NULL},
 };
 
@@ -101,7 +99,8 @@ static int check_vector(const bdpo_clip_bpe *bpe, const char *tokenizer, const j
     int32_t *ids;
     size_t n;
     CHECK(json_is_string(text) && json_is_array(expected));
-    CHECK_OK(bdpo_clip_bpe_tokens(bpe, &ids, &n, json_string_value(text), json_string_length(text)));
+    CHECK_OK(
+        bdpo_clip_bpe_tokens(bpe, &ids, &n, json_string_value(text), json_string_length(text)));
     bool same = n == json_array_size(expected);
     for (size_t i = 0; same && i < n; i++)
         same = ids[i] == json_integer_value(json_array_get(expected, i));
@@ -210,7 +209,8 @@ BDPO_TEST_FULL(prompt_files_have_their_digests)
 BDPO_TEST(packed_file_is_the_same_vocabulary)
 {
     need_shared();
-    static const char text[] = "A caf\xc3\xa9, !! in 2023: \xf0\x9f\x98\x80 they'll say <|endoftext|>";
+    static const char text[] =
+        "A caf\xc3\xa9, !! in 2023: \xf0\x9f\x98\x80 they'll say <|endoftext|>";
     for (int p = 0; p < BDPO_CLIP_N_PIPELINES; p++) {
         bdpo_clip_bpe *folder_bpe = open_real((bdpo_clip_pipeline)p, NULL), *packed;
         bdpo_clip_bpe_options options = {.pipeline = (bdpo_clip_pipeline)p};
@@ -304,8 +304,8 @@ BDPO_TEST(zero_bytes_and_ill_formed_utf8_are_text)
     } rows[] = {
         {"\xff", 1, "\xef\xbf\xbd"},
         {"a\xc3", 2, "a\xef\xbf\xbd"},
-        {"\xe2\x82z", 3, "\xef\xbf\xbdz"},                            // one for a part begun
-        {"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},  // a surrogate: none was begun
+        {"\xe2\x82z", 3, "\xef\xbf\xbdz"},                           // one for a part begun
+        {"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, // a surrogate: none was begun
         {"\xf0\x9f\x98", 3, "\xef\xbf\xbd"},
         {"\xc0\x80", 2, "\xef\xbf\xbd\xef\xbf\xbd"},
     };
@@ -344,7 +344,8 @@ BDPO_TEST(pipelines_have_names)
 {
     bdpo_clip_pipeline pipeline;
     for (int i = 0; i < BDPO_CLIP_N_PIPELINES; i++) {
-        CHECK_OK(bdpo_clip_pipeline_parse(&pipeline, bdpo_clip_pipeline_name((bdpo_clip_pipeline)i)));
+        CHECK_OK(
+            bdpo_clip_pipeline_parse(&pipeline, bdpo_clip_pipeline_name((bdpo_clip_pipeline)i)));
         CHECK_INT(pipeline, i);
     }
     CHECK_STATUS(bdpo_clip_pipeline_parse(&pipeline, "quick"), BDPO_BAD_ARGUMENT);
@@ -354,7 +355,8 @@ BDPO_TEST(pipelines_have_names)
 // Every allocation in turn fails once, in loading and in a call that takes all paths.
 BDPO_TEST(memory_that_runs_out_is_told)
 {
-    static const char text[] = "A \xc3\x83\xc2\xa9 &amp;amp; caf\x65\xcc\x81 <|endoftext|> \xc4\xb0";
+    static const char text[] =
+        "A \xc3\x83\xc2\xa9 &amp;amp; caf\x65\xcc\x81 <|endoftext|> \xc4\xb0";
     char path[1024];
     int n_failures = 0;
     snprintf(path, sizeof path, "%s", test_path("text/small"));

@@ -138,7 +138,8 @@ static int compare(const bdpo_clip_bpe *bpe, reader *strings, reader *expected, 
         const void *wanted = read_bytes(expected, n_expected * sizeof *ids);
         if (n != n_expected || (n > 0 && memcmp(ids, wanted, n * sizeof *ids) != 0)) {
             if (n_wrong++ < 5) {
-                printf("        text %d (%u bytes): %.*s\n", n_texts, size, size < 400 ? (int)size : 400, text);
+                printf("        text %d (%u bytes): %.*s\n", n_texts, size,
+                       size < 400 ? (int)size : 400, text);
                 show("found   ", ids, n);
                 int32_t copy[60];
                 size_t shown = n_expected < 60 ? n_expected : 60;

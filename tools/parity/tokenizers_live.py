@@ -311,7 +311,7 @@ def train(text, n_merges):
 
 
 def write_small():
-    names = ("docs/architecture.md", "docs/pitfalls.md", "CONTRIBUTING.md", "docs/text.md")
+    names = ("docs/architecture.md", "docs/pitfalls.md", "CONTRIBUTING.md")
     text = "".join(open(os.path.join(ROOT, n), encoding="utf-8").read() for n in names).lower()
     merges = train(text, 486)
     runes = byte_runes()
