@@ -18,6 +18,7 @@
 typedef struct job {
     jmp_buf stop;
     bdpo_status status;
+    bool no_memory; // an allocation failed, however libpng words it
     const char *name;
     png_structp png;
     png_infop info;
@@ -38,8 +39,8 @@ _Noreturn static void stop(job *j, bdpo_status status) // the sentence stands al
 _Noreturn static void on_error(png_structp png, png_const_charp reason)
 {
     job *j = png_get_error_ptr(png);
-    bool memory = strcmp(reason, "Out of memory") == 0;
-    stop(j, bdpo_fail(memory ? BDPO_NO_MEMORY : BDPO_BAD_FILE, "%s: PNG: %s", j->name, reason));
+    stop(j,
+         bdpo_fail(j->no_memory ? BDPO_NO_MEMORY : BDPO_BAD_FILE, "%s: PNG: %s", j->name, reason));
 }
 
 static void on_warning(png_structp png, png_const_charp reason)
@@ -50,8 +51,10 @@ static void on_warning(png_structp png, png_const_charp reason)
 
 static png_voidp allocate(png_structp png, png_alloc_size_t size)
 {
-    (void)png;
-    return bdpo_alloc(size, 1);
+    job *j = png_get_mem_ptr(png);
+    void *block = bdpo_alloc(size, 1);
+    if (!block) j->no_memory = true;
+    return block;
 }
 
 static void release(png_structp png, png_voidp block)
@@ -190,7 +193,7 @@ bdpo_status bdpo_png_decode(bdpo_image *out, const uint8_t *data, size_t size, c
     if (!j) return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", name);
     *j = (job){.name = name, .data = data, .size = size, .image = out};
     if (setjmp(j->stop) == 0) {
-        j->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, NULL,
+        j->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, j,
                                           allocate, release);
         if (j->png) j->info = png_create_info_struct(j->png);
         if (!j->info) stop(j, bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", name));
@@ -267,7 +270,7 @@ bdpo_status bdpo_png_encode(bdpo_growing *out, const bdpo_image *image,
     if (!j) return bdpo_fail(BDPO_NO_MEMORY, "PNG: no memory to write it");
     *j = (job){.name = "picture to write", .file = out};
     if (setjmp(j->stop) == 0) {
-        j->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, NULL,
+        j->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, j,
                                            allocate, release);
         if (j->png) j->info = png_create_info_struct(j->png);
         if (!j->info) stop(j, bdpo_fail(BDPO_NO_MEMORY, "PNG: no memory to write it"));
