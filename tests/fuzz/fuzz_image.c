@@ -140,11 +140,9 @@ static void mutate(const file *from, uint64_t *state)
     }
     if (next_random(state) % 8 == 0) size = next_random(state) % size;
     if (size > 8 && next_random(state) % 4 != 0 && bytes[0] == 0x89) mend_checksums(bytes, size);
-    uint8_t *exact = malloc(size + 1); // so that a sanitizer sees one byte too far
+    uint8_t *exact = malloc(size > 0 ? size : 1); // so that a sanitizer sees one byte too far
     CHECK(exact != NULL);
     memcpy(exact, bytes, size);
-    exact = realloc(exact, size ? size : 1);
-    CHECK(exact != NULL);
     try_bytes(exact, size);
     free(exact);
 }
