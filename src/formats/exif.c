@@ -12,6 +12,7 @@ enum {
     TAG_ORIENTATION = 0x0112,
     TAG_EXIF_DIRECTORY = 0x8769,
     TAG_USER_COMMENT = 0x9286,
+    TYPE_BYTE = 1, // Pillow's user comments
     TYPE_SHORT = 3,
     TYPE_LONG = 4,
     TYPE_UNDEFINED = 7,
@@ -77,8 +78,8 @@ void bdpo_exif_read(bdpo_exif *out, const uint8_t *tiff, size_t size)
         if (orientation >= 1 && orientation <= 8) out->orientation = (int)orientation;
     }
     if (!find(&e, &b, directory, TAG_EXIF_DIRECTORY) || e.type != TYPE_LONG) return;
-    if (!find(&e, &b, get(&b, e.value, 4), TAG_USER_COMMENT) || e.type != TYPE_UNDEFINED) return;
-    if (e.count < CHARSET_BYTES) return;
+    if (!find(&e, &b, get(&b, e.value, 4), TAG_USER_COMMENT)) return;
+    if ((e.type != TYPE_UNDEFINED && e.type != TYPE_BYTE) || e.count < CHARSET_BYTES) return;
     out->comment = e.value;
     out->comment_size = e.count;
 }

@@ -39,8 +39,9 @@ bdpo_status bdpo_image_grid(bdpo_image *out, const bdpo_image *images, int n_ima
                        BDPO_IMAGE_RGB));
     memset(out->pixels, 255, bdpo_image_bytes(out));
     for (int i = 0; i < n_images; i++) {
-        size_t left = (size_t)(margin + i % n_columns * (w + margin)),
-               top = (size_t)(margin + i / n_columns * (h + margin));
+        size_t column = (size_t)(i % n_columns), row = (size_t)(i / n_columns);
+        size_t gap = (size_t)margin, left = gap + column * ((size_t)w + gap),
+               top = gap + row * ((size_t)h + gap);
         for (size_t y = 0; y < (size_t)h; y++)
             memcpy(out->pixels + 3 * ((top + y) * (size_t)out->width + left),
                    images[i].pixels + 3 * y * (size_t)w, 3 * (size_t)w);

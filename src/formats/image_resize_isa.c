@@ -19,8 +19,8 @@ BDPO_INLINE vi load_wide(const uint8_t *p)
 BDPO_INLINE void store_clamped(uint8_t *p, vi sum)
 {
     vi x = sum >> BDPO_RESIZE_BITS;
-    x &= ~(x >> 31);            // below zero
-    vi above = (255 - x) >> 31; // all ones where above 255
+    x &= x > 0; // a comparison of vectors is all ones where it holds
+    vi above = x > 255;
     x = (x & ~above) | (above & 255);
     lane_bytes bytes = __builtin_convertvector(x, lane_bytes);
     memcpy(p, &bytes, sizeof bytes);

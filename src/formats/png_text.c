@@ -58,6 +58,7 @@ static const uint8_t after[] = "\0\0\0\0IDAT"; // where png_read_info() stops
 typedef struct job {
     jmp_buf stop;
     bdpo_status status;
+    bool no_memory; // an allocation failed, however libpng words it
     const char *name;
     png_structp png;
     png_infop info;
@@ -78,15 +79,16 @@ _Noreturn static void stop(job *j, bdpo_status status) // the sentence stands al
 _Noreturn static void on_error(png_structp png, png_const_charp reason)
 {
     job *j = png_get_error_ptr(png);
-    bool memory = strcmp(reason, "Out of memory") == 0;
-    stop(j,
-         bdpo_fail(memory ? BDPO_NO_MEMORY : BDPO_BAD_FILE, "%s: PNG text: %s", j->name, reason));
+    stop(j, bdpo_fail(j->no_memory ? BDPO_NO_MEMORY : BDPO_BAD_FILE, "%s: PNG text: %s", j->name,
+                      reason));
 }
 
 static png_voidp allocate(png_structp png, png_alloc_size_t size)
 {
-    (void)png;
-    return bdpo_alloc(size, 1);
+    job *j = png_get_mem_ptr(png);
+    void *block = bdpo_alloc(size, 1);
+    if (!block) j->no_memory = true;
+    return block;
 }
 
 static void release(png_structp png, png_voidp block)
@@ -129,7 +131,7 @@ static void convert(job *j)
 
 static void read_chunk(job *j)
 {
-    j->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_error, NULL, allocate,
+    j->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_error, j, allocate,
                                       release);
     if (j->png) j->info = png_create_info_struct(j->png);
     if (!j->info) stop(j, bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for its text", j->name));
