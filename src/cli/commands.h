@@ -5,6 +5,8 @@
 #include "cli/command.h"
 
 extern const bdpo_command bdpo_cmd_convert;
+extern const bdpo_command bdpo_cmd_demo_model;
 extern const bdpo_command bdpo_cmd_inspect;
+extern const bdpo_command bdpo_cmd_sample;
 
 #endif
