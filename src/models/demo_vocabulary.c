@@ -194,10 +194,9 @@ static bdpo_status write_merges(const learner *l, const char *directory)
 
 static void put_token(bdpo_json_text *text, const char *name, const char *content)
 {
-    bdpo_json_put(text,
-                  "  \"%s\": {\"content\": \"%s\", \"lstrip\": false, \"normalized\": true, "
-                  "\"rstrip\": false, \"single_word\": false},\n",
-                  name, content);
+    bdpo_json_put(text, "  \"%s\": {\"content\": \"%s\", ", name, content);
+    bdpo_json_put(text, "\"lstrip\": false, \"normalized\": true, \"rstrip\": false, ");
+    bdpo_json_put(text, "\"single_word\": false},\n");
 }
 
 static bdpo_status write_settings(const char *directory, const char *pad)
@@ -210,13 +209,12 @@ static bdpo_status write_settings(const char *directory, const char *pad)
     put_token(&text, "unk_token", end);
     bdpo_json_put(&text, "  \"pad_token\": \"%s\"\n}\n", pad ? pad : end);
     TRY(write_text(directory, "special_tokens_map.json", &text));
-    bdpo_json_put(&text,
-                  "{\n  \"add_prefix_space\": false,\n  \"bos_token\": \"%s\",\n"
-                  "  \"do_lower_case\": true,\n  \"eos_token\": \"%s\",\n"
-                  "  \"errors\": \"replace\",\n  \"model_max_length\": 77,\n"
-                  "  \"pad_token\": \"%s\",\n  \"tokenizer_class\": \"CLIPTokenizer\",\n"
-                  "  \"unk_token\": \"%s\"\n}\n",
-                  begin, end, pad ? pad : end, end);
+    bdpo_json_put(&text, "{\n  \"add_prefix_space\": false,\n  \"bos_token\": \"%s\",\n", begin);
+    bdpo_json_put(&text, "  \"do_lower_case\": true,\n  \"eos_token\": \"%s\",\n", end);
+    bdpo_json_put(&text, "  \"errors\": \"replace\",\n  \"model_max_length\": 77,\n");
+    bdpo_json_put(&text, "  \"pad_token\": \"%s\",\n", pad ? pad : end);
+    bdpo_json_put(&text, "  \"tokenizer_class\": \"CLIPTokenizer\",\n");
+    bdpo_json_put(&text, "  \"unk_token\": \"%s\"\n}\n", end);
     return write_text(directory, "tokenizer_config.json", &text);
 }
 
