@@ -79,7 +79,7 @@ def main():
     parser.add_argument("families", nargs="*", default=["sd1", "sd2", "sdxl"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as directory:
         for family in options.families:
             model = f"{directory}/{family}"

@@ -229,8 +229,10 @@ BDPO_TEST(a_long_prompt_is_cut_with_a_warning)
     const char *const prompts[] = {prompt};
     pipeline_fixture p;
     bdpo_log log;
-    for (int i = 0; i < 40; i++) strcat(prompt, "oil painting ");
-    strcat(prompt, "of Zebras");
+    int used = 0;
+    for (int i = 0; i < 40; i++)
+        used += snprintf(prompt + used, sizeof prompt - (size_t)used, "oil painting ");
+    snprintf(prompt + used, sizeof prompt - (size_t)used, "of Zebras");
     FILE *file = tmpfile();
     CHECK(file != NULL);
     pipeline_fixture_open(&p, BDPO_SDXL);
