@@ -1,6 +1,6 @@
-// The blocks of the SD UNet, built from the public API as a model builds them: a residual block
-// with time embedding and a transformer block. The parity tests compare them with diffusers, the
-// benchmarks time them.
+// The blocks of the SD UNet alone, as models/layers.h builds them: a residual block with time
+// embedding and a transformer block. The parity tests compare them with diffusers, the benchmarks
+// time them.
 //
 //   residual     x [n, h, w, ci], temb [n, 1280] -> [n, h, w, co]
 //                shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + time(silu(temb)))))
@@ -34,7 +34,7 @@ enum { BLOCK_MAX_PARAMS = 32 };
 // One leaf of the store: a weight under the name that diffusers gives it, or "x", "temb",
 // "context", which are leaves so that bdpo_backward() leaves their gradients in the store too.
 typedef struct block_param {
-    const char *name;
+    char name[64];
     bdpo_shape shape;
     bool trainable;
 } block_param;
@@ -44,10 +44,7 @@ int block_params(const block_shape *s, block_param out[BLOCK_MAX_PARAMS]);
 // Declares all leaves.
 BDPO_MUST_CHECK bdpo_status block_declare(bdpo_store *store, const block_shape *s);
 
-// Builds the block on the store's leaves and returns y. Its segments, which matter with gradient
-// checkpointing: the two halves of a residual block and the three parts of a transformer; or, lean,
-// each norm or GEGLU with the products that read it, so that only element-wise work is done again,
-// and of a transformer what most relieves the peak (see the source).
+// Builds the block on the store's leaves and returns y, with BDPO_SEGMENTS_LEAN or _COARSE.
 bdpo_node *block_build(bdpo_graph *g, const block_shape *s);
 
 // Adds the backward pass from the cotangent of y, an input called "dy".

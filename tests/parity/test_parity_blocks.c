@@ -61,7 +61,7 @@ static bool ends_with(const char *text, const char *end)
 static void fill_leaf(float *values, const block_param *p, const char *case_name)
 {
     char key[128];
-    snprintf(key, sizeof key, "%s/%s", case_name, p->name);
+    snprintf(key, sizeof key, "%s/%.63s", case_name, p->name);
     size_t count = count_of(p->shape);
     double fan_in = (double)count / (double)p->shape.dim[0];
     if (ends_with(p->name, "bias"))
@@ -91,7 +91,7 @@ static void fill_store(bdpo_store *store, const block_case *c)
 static float *add_result(block_run *run, const char *prefix, const char *name, size_t count)
 {
     result *r = &run->results[run->n_results++];
-    snprintf(r->name, sizeof r->name, "%s%s", prefix, name);
+    snprintf(r->name, sizeof r->name, "%s%.60s", prefix, name);
     r->count = count;
     r->values = new_floats(count);
     return r->values;
