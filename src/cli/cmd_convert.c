@@ -1,0 +1,207 @@
+// bdpo convert: the same model in another layout or dtype.
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "models/model_writer.h"
+
+enum { TO = 1, DTYPE, PREDICTION, TYPE, VARIANT, CONFIG, TOKENIZER };
+enum { MAX_PARTS = 8 };
+
+typedef struct options {
+    bdpo_checkpoint_options open;
+    bool single;
+    bdpo_write_dtype dtype;
+    const char *tokenizers;
+} options;
+
+// ---- options -----------------------------------------------------------------------------------
+
+// The position of a word in a list that NULL ends; -1 where it is not there.
+static int position(const char *const *words, const char *word)
+{
+    for (int i = 0; words[i]; i++)
+        if (word && strcmp(words[i], word) == 0) return i;
+    return -1;
+}
+
+static bool take(options *o, int option, bdpo_invocation *invocation)
+{
+    static const char *const layouts[] = {"diffusers", "single", NULL};
+    static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
+    const char *text = bdpo_option_text(invocation);
+    bdpo_model_type type;
+    int at;
+    switch (option) {
+    case TO:
+        at = position(layouts, text);
+        o->single = at == 1;
+        if (at < 0) bdpo_usage_error(invocation, "--to takes diffusers or single, not %s", text);
+        return at >= 0;
+    case DTYPE:
+        at = position(dtypes, text);
+        o->dtype = (bdpo_write_dtype)(at + 1);
+        if (at < 0) bdpo_usage_error(invocation, "--dtype takes f32, f16 or bf16, not %s", text);
+        return at >= 0;
+    case PREDICTION:
+        if (text && bdpo_prediction_parse(&o->open.prediction, text) == BDPO_OK) return true;
+        bdpo_usage_error(invocation, "%s", bdpo_message());
+        return false;
+    case TYPE:
+        o->open.type = text;
+        if (text && bdpo_model_type_parse(&type, text) == BDPO_OK) return true;
+        bdpo_usage_error(invocation, "%s", bdpo_message());
+        return false;
+    case VARIANT:
+        o->open.variant = text;
+        return true;
+    case CONFIG:
+        o->open.configs = text;
+        return true;
+    case TOKENIZER:
+        o->tokenizers = text;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), k = strlen(suffix);
+    return n >= k && strcmp(text + n - k, suffix) == 0;
+}
+
+// ---- converting --------------------------------------------------------------------------------
+
+// What comes out of the model that did not stand in the file, or does not come along, is told.
+static void warn(bdpo_log *log, const bdpo_checkpoint *c, const bdpo_model_to_write *model,
+                 bool single)
+{
+    size_t strangers = bdpo_checkpoint_n_strangers(c);
+    if (strangers > 0)
+        bdpo_log_write(log, BDPO_LOG_WARNING,
+                       "%zu tensors belong to no component and are left out (see bdpo inspect -t)",
+                       strangers);
+    if (json_is_string(
+            json_array_get(json_object_get(bdpo_checkpoint_index(c), "safety_checker"), 0)))
+        bdpo_log_write(log, BDPO_LOG_INFO, "the safety checker is left out");
+    if (!single && !model->tokenizers)
+        bdpo_log_write(
+            log, BDPO_LOG_WARNING,
+            "no tokenizer is written, since there is none in %s: give --tokenizer DIR, a diffusers "
+            "directory of the same family",
+            bdpo_checkpoint_get_info(c).path);
+}
+
+static bdpo_status check_strays(const bdpo_checkpoint *c)
+{
+    for (int i = 0; i < bdpo_checkpoint_count(c); i++) {
+        const bdpo_component *part = bdpo_checkpoint_at(c, i);
+        if (bdpo_component_n_strays(part) > 0)
+            return bdpo_fail(
+                BDPO_BAD_FILE, "%s: %zu tensors have no place in %s, the first is \"%s\"",
+                bdpo_checkpoint_get_info(c).path, bdpo_component_n_strays(part),
+                bdpo_component_get_source(part)->spec->name, bdpo_component_stray(part, 0));
+    }
+    return BDPO_OK;
+}
+
+static bdpo_status write(const bdpo_checkpoint *c, const char *path, const options *o,
+                         bdpo_log *log)
+{
+    bdpo_part_to_write parts[MAX_PARTS];
+    BDPO_ASSERT(bdpo_checkpoint_count(c) <= MAX_PARTS);
+    TRY(bdpo_checkpoint_check_usable(c));
+    TRY(check_strays(c));
+    bdpo_parts_of_checkpoint(parts, c);
+    bdpo_model_to_write model = {
+        .checkpoint = c,
+        .parts = parts,
+        .n_parts = bdpo_checkpoint_count(c),
+        .dtype = o->dtype,
+        .tokenizers = o->tokenizers ? o->tokenizers : bdpo_checkpoint_tokenizers(c),
+        .interrupted = bdpo_interrupt_noted,
+    };
+    warn(log, c, &model, o->single);
+    return o->single ? bdpo_model_write_single(path, &model)
+                     : bdpo_model_write_directory(path, &model);
+}
+
+static void tell(const bdpo_invocation *invocation, const bdpo_checkpoint *c, const options *o)
+{
+    bdpo_checkpoint_info info = bdpo_checkpoint_get_info(c);
+    const char *type = bdpo_model_type_name(info.type), *to = invocation->arguments[1];
+    const char *prediction = bdpo_prediction_name(info.prediction);
+    const char *layout = o->single ? "single" : "diffusers";
+    if (!invocation->json) {
+        printf("%s: %s, %s, %s\n", to, type, prediction, layout);
+        return;
+    }
+    json_t *result = json_pack("{s:s, s:s, s:s, s:s}", "path", to, "type", type, "prediction",
+                               prediction, "layout", layout);
+    if (result) json_dumpf(result, stdout, JSON_INDENT(2));
+    printf("\n");
+    json_decref(result);
+}
+
+static bdpo_status convert(const bdpo_invocation *invocation, const options *o)
+{
+    bdpo_checkpoint *checkpoint;
+    TRY(bdpo_checkpoint_open(&checkpoint, invocation->arguments[0], &o->open));
+    bdpo_status status = write(checkpoint, invocation->arguments[1], o, invocation->log);
+    if (status == BDPO_OK) tell(invocation, checkpoint, o);
+    bdpo_checkpoint_close(checkpoint);
+    return status;
+}
+
+static int run(bdpo_invocation *invocation)
+{
+    options o = {0};
+    bool chosen = false;
+    for (int option; (option = bdpo_next_option(invocation)) != 0;) {
+        if (option < 0 || !take(&o, option, invocation)) return BDPO_EXIT_USAGE;
+        chosen |= option == TO;
+    }
+    if (!chosen) o.single = has_suffix(invocation->arguments[1], ".safetensors");
+    bdpo_interrupt_catch();
+    return bdpo_exit_code(convert(invocation, &o));
+}
+
+static const struct poptOption table[] = {
+    {"to", '\0', POPT_ARG_STRING, NULL, TO,
+     "layout of OUT; without it, single where OUT ends in .safetensors", "diffusers|single"},
+    {"dtype", '\0', POPT_ARG_STRING, NULL, DTYPE, "without it, that of IN", "f32|f16|bf16"},
+    {"prediction", '\0', POPT_ARG_STRING, NULL, PREDICTION,
+     "what the model predicts, where IN does not tell or is wrong", "epsilon|v_prediction"},
+    {"type", '\0', POPT_ARG_STRING, NULL, TYPE, "take IN for this, whatever its tensors tell",
+     "sd1|sd2|sdxl"},
+    {"variant", '\0', POPT_ARG_STRING, NULL, VARIANT, "which files of a directory, e.g. fp16",
+     "NAME"},
+    {"config", '\0', POPT_ARG_STRING, NULL, CONFIG,
+     "diffusers directory whose configurations a single file shall have", "DIR"},
+    {"tokenizer", '\0', POPT_ARG_STRING, NULL, TOKENIZER,
+     "diffusers directory from which to copy the tokenizers", "DIR"},
+    POPT_TABLEEND};
+
+static const bdpo_example examples[] = {
+    {"bdpo convert sd15/ sd15.safetensors --dtype f16",
+     "a directory as one file, in half precision"},
+    {"bdpo convert model.ckpt model/ --tokenizer sd15/", "a single file as a diffusers directory"},
+    {"bdpo convert v2.ckpt v2/ --prediction v_prediction --tokenizer sd21/",
+     "an SD 2 file, which does not say what it predicts"},
+    {NULL, NULL}};
+
+const bdpo_command bdpo_cmd_convert = {
+    .name = "convert",
+    .arguments = "IN OUT",
+    .summary = "the same model in another layout",
+    .text =
+        "Reads a diffusers directory or a single file and writes the model as the other, or as\n"
+        "the same in another dtype. What is written loads in diffusers: a directory by\n"
+        "from_pretrained, a single file by from_single_file.",
+    .options = table,
+    .examples = examples,
+    .n_arguments = 2,
+    .run = run,
+};

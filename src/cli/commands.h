@@ -1,0 +1,10 @@
+// The commands, each in its own cmd_*.c.
+#ifndef BDPO_COMMANDS_H
+#define BDPO_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const bdpo_command bdpo_cmd_convert;
+extern const bdpo_command bdpo_cmd_inspect;
+
+#endif
