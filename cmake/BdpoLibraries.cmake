@@ -66,6 +66,7 @@ if("formats" IN_LIST BDPO_ROOMS)
   bdpo_library(png png.h libpng-dev)
   bdpo_library(jpeg jpeglib.h libjpeg-dev)
   bdpo_library(webp webp/encode.h libwebp-dev)
+  bdpo_library(z zlib.h zlib1g-dev)                       # gzip
   bdpo_library(utf8proc utf8proc.h libutf8proc-dev)       # Unicode categories, NFC, lower case
 endif()
 if("cli" IN_LIST BDPO_ROOMS)
