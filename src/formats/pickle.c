@@ -133,6 +133,7 @@ static bdpo_status memo_put(bdpo_pickle *p, uint64_t index)
         p->memo = grown;
         p->memo_capacity = wanted;
     }
+    BDPO_ASSERT(p->memo != NULL); // index < memo_capacity
     p->memo[index] = p->stack[p->depth - 1];
     p->n_memo++;
     return BDPO_OK;
@@ -140,7 +141,7 @@ static bdpo_status memo_put(bdpo_pickle *p, uint64_t index)
 
 static bdpo_status memo_get(bdpo_pickle *p, uint64_t index)
 {
-    if (index >= p->memo_capacity || !p->memo[index])
+    if (index >= p->memo_capacity || !p->memo || !p->memo[index])
         return bdpo_pickle_fail(p, "memo place %llu is empty", (unsigned long long)index);
     return push(p, p->memo[index]);
 }
