@@ -7,7 +7,7 @@
 #include "cli/commands.h"
 #include "models/checkpoint.h"
 
-enum { TENSORS = 1, HASH, TYPE, VARIANT };
+enum { TENSORS = 1, HASH, TYPE, VARIANT, CONFIG };
 
 typedef struct options {
     bool tensors, hash;
@@ -215,9 +215,16 @@ static void print_tensor(json_t *tensor)
     printf("]  %s\n", word(tensor, "name"));
 }
 
+// What all safetensors files of PyTorch say, {"format": "pt"}, is no news.
+static bool has_news(json_t *metadata)
+{
+    return json_object_size(metadata) > (json_object_get(metadata, "format") ? 1u : 0u);
+}
+
 static void print_file(json_t *file, bool with_path)
 {
     json_t *value, *metadata = json_object_get(file, "metadata");
+    if (!has_news(metadata)) metadata = NULL;
     json_t *hashes = json_object_get(file, "hashes"), *list = json_object_get(file, "tensor_list");
     const char *key;
     size_t i;
@@ -293,6 +300,9 @@ static int run(bdpo_invocation *invocation)
         case TYPE:
             o.open.type = bdpo_option_text(invocation);
             break;
+        case CONFIG:
+            o.open.configs = bdpo_option_text(invocation);
+            break;
         case VARIANT:
             o.open.variant = bdpo_option_text(invocation);
             break;
@@ -314,6 +324,8 @@ static const struct poptOption table[] = {
      "take the model for this, whatever its tensors tell", "sd1|sd2|sdxl"},
     {"variant", '\0', POPT_ARG_STRING, NULL, VARIANT, "which files of a directory, e.g. fp16",
      "NAME"},
+    {"config", '\0', POPT_ARG_STRING, NULL, CONFIG,
+     "diffusers directory whose configurations a single file shall have", "DIR"},
     POPT_TABLEEND};
 
 static const bdpo_example examples[] = {

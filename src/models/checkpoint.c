@@ -74,7 +74,7 @@ static bdpo_status open_folder(bdpo_checkpoint *c, const char *directory,
     char path[BDPO_PATH_BYTES];
     part *p = current(c);
     bdpo_component_source source = {.spec = spec, .prefix = ""};
-    TRY(bdpo_path_join(path, directory, "config.json"));
+    TRY(bdpo_file_join(path, directory, "config.json"));
     if (!p->config) TRY(bdpo_json_open(&p->config, path));
     TRY(keep(&source.config_file, c, path));
     source.config = bdpo_json_root(p->config).value;
@@ -105,8 +105,8 @@ static bdpo_status open_lone_folder(bdpo_checkpoint *c)
 {
     char path[BDPO_PATH_BYTES];
     c->info.layout = BDPO_LAYOUT_COMPONENT;
-    TRY(bdpo_path_join(path, c->info.path, "config.json"));
-    if (!bdpo_path_exists(path))
+    TRY(bdpo_file_join(path, c->info.path, "config.json"));
+    if (!bdpo_file_exists(path))
         return bdpo_fail(BDPO_NOT_FOUND,
                          "%s: has neither model_index.json nor config.json: no model",
                          c->info.path);
@@ -130,7 +130,7 @@ static bdpo_status read_type(bdpo_checkpoint *c)
     char path[BDPO_PATH_BYTES];
     bdpo_json_document *document;
     if (c->info.known_type) return BDPO_OK; // asked for
-    TRY(bdpo_path_join(path, c->info.path, "unet/config.json"));
+    TRY(bdpo_file_join(path, c->info.path, "unet/config.json"));
     TRY(bdpo_json_open(&document, path));
     c->info.type = type_of_unet(bdpo_json_root(document).value);
     c->info.known_type = true;
@@ -164,18 +164,18 @@ static bool is_listed(const bdpo_checkpoint *c, const char *name)
 static bdpo_status open_directory(bdpo_checkpoint *c)
 {
     char path[BDPO_PATH_BYTES];
-    TRY(bdpo_path_join(path, c->info.path, "model_index.json"));
-    if (!bdpo_path_exists(path)) return open_lone_folder(c);
+    TRY(bdpo_file_join(path, c->info.path, "model_index.json"));
+    if (!bdpo_file_exists(path)) return open_lone_folder(c);
     c->info.layout = BDPO_LAYOUT_DIRECTORY;
     TRY(bdpo_json_open(&c->index, path));
     TRY(read_type(c));
-    TRY(bdpo_path_join(path, c->info.path, "scheduler/scheduler_config.json"));
+    TRY(bdpo_file_join(path, c->info.path, "scheduler/scheduler_config.json"));
     TRY(bdpo_json_open(&c->scheduler, path));
     TRY(set_prediction(c));
     for (int i = 0; i < bdpo_model_type_count(c->info.type); i++) {
         const bdpo_component_spec *spec = bdpo_model_type_at(c->info.type, i);
         if (!is_listed(c, spec->name)) continue;
-        TRY(bdpo_path_join(path, c->info.path, spec->name));
+        TRY(bdpo_file_join(path, c->info.path, spec->name));
         TRY(open_folder(c, path, spec));
     }
     return BDPO_OK;
@@ -189,7 +189,7 @@ static bdpo_status open_config(bdpo_json_document **out, const char **file, bdpo
 {
     char path[BDPO_PATH_BYTES];
     if (c->configs) {
-        TRY(bdpo_path_join(path, c->configs, path_below));
+        TRY(bdpo_file_join(path, c->configs, path_below));
         TRY(bdpo_json_open(out, path));
         return file ? keep(file, c, path) : BDPO_OK;
     }
@@ -242,7 +242,7 @@ static bdpo_status open_lone_file(bdpo_checkpoint *c, bool *found)
     int length = slash ? (int)(slash - c->info.path) + 1 : 0;
     *found = false;
     if (snprintf(path, sizeof path, "%.*sconfig.json", length, c->info.path) >= (int)sizeof path ||
-        !bdpo_path_exists(path))
+        !bdpo_file_exists(path))
         return BDPO_OK;
     part *p = current(c);
     bdpo_component_source source = {.file = c->file, .prefix = ""};
@@ -302,7 +302,7 @@ static bdpo_status open_any(bdpo_checkpoint *c, const char *path,
         TRY(bdpo_model_type_parse(&c->info.type, options->type));
         c->info.known_type = true;
     }
-    TRY(bdpo_path_is_directory(path) ? open_directory(c) : open_file(c));
+    TRY(bdpo_file_is_directory(path) ? open_directory(c) : open_file(c));
     read_in_channels(c);
     return BDPO_OK;
 }
@@ -396,6 +396,7 @@ const json_t *bdpo_checkpoint_index(const bdpo_checkpoint *c)
 
 const char *bdpo_checkpoint_tokenizers(const bdpo_checkpoint *c)
 {
+    if (!c->index || !is_listed(c, "tokenizer")) return NULL;
     return c->info.layout == BDPO_LAYOUT_DIRECTORY ? c->info.path : c->configs;
 }
 

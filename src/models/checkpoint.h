@@ -67,7 +67,7 @@ const json_t *bdpo_checkpoint_scheduler(const bdpo_checkpoint *checkpoint);
 const json_t *bdpo_checkpoint_index(const bdpo_checkpoint *checkpoint);
 
 // The directory with the tokenizers' folders: of a directory itself, of a single file the one given
-// for its configurations; else NULL.
+// for its configurations; NULL where there is none.
 const char *bdpo_checkpoint_tokenizers(const bdpo_checkpoint *checkpoint);
 
 // The files of tensors, each once.

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-bdpo_status bdpo_path_join(char out[BDPO_PATH_BYTES], const char *directory, const char *name)
+bdpo_status bdpo_file_join(char out[BDPO_PATH_BYTES], const char *directory, const char *name)
 {
     size_t length = strlen(directory);
     const char *slash = length > 0 && directory[length - 1] != '/' ? "/" : "";
@@ -16,13 +16,13 @@ bdpo_status bdpo_path_join(char out[BDPO_PATH_BYTES], const char *directory, con
     return BDPO_OK;
 }
 
-bool bdpo_path_is_directory(const char *path)
+bool bdpo_file_is_directory(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-bool bdpo_path_exists(const char *path)
+bool bdpo_file_exists(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0;
@@ -34,12 +34,12 @@ static bdpo_status try_names(bool *found, char out[BDPO_PATH_BYTES], const char 
     char name[256];
     const char *dot = *variant ? "." : "";
     snprintf(name, sizeof name, "%s%s%s.%s", stem, dot, variant, suffix);
-    TRY(bdpo_path_join(out, directory, name));
-    *found = bdpo_path_exists(out);
+    TRY(bdpo_file_join(out, directory, name));
+    *found = bdpo_file_exists(out);
     if (*found) return BDPO_OK;
     snprintf(name, sizeof name, "%s.%s.index%s%s.json", stem, suffix, dot, variant);
-    TRY(bdpo_path_join(out, directory, name));
-    *found = bdpo_path_exists(out);
+    TRY(bdpo_file_join(out, directory, name));
+    *found = bdpo_file_exists(out);
     return BDPO_OK;
 }
 

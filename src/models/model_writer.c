@@ -69,7 +69,7 @@ static bdpo_status write_list(const char *path, list *l, bdpo_safetensors_option
 
 static bdpo_status make_directory(const char *path)
 {
-    if (mkdir(path, 0777) == 0 || (errno == EEXIST && bdpo_path_is_directory(path))) return BDPO_OK;
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && bdpo_file_is_directory(path))) return BDPO_OK;
     char reason[128];
     if (strerror_r(errno, reason, sizeof reason) != 0) snprintf(reason, sizeof reason, "error");
     return bdpo_fail(BDPO_IO, "%s: cannot make the directory: %s", path, reason);
@@ -105,16 +105,16 @@ static bdpo_status copy_tokenizer(const char *to_root, const char *from_root, co
                                         "added_tokens.json", "special_tokens_map.json"};
     char from[BDPO_PATH_BYTES], to[BDPO_PATH_BYTES], from_file[BDPO_PATH_BYTES],
         to_file[BDPO_PATH_BYTES];
-    TRY(bdpo_path_join(from, from_root, name));
-    TRY(bdpo_path_join(to, to_root, name));
-    if (!bdpo_path_is_directory(from))
+    TRY(bdpo_file_join(from, from_root, name));
+    TRY(bdpo_file_join(to, to_root, name));
+    if (!bdpo_file_is_directory(from))
         return bdpo_fail(BDPO_NOT_FOUND, "%s: no such directory, from which to copy a tokenizer",
                          from);
     TRY(make_directory(to));
     for (size_t i = 0; i < BDPO_COUNTOF(files); i++) {
-        TRY(bdpo_path_join(from_file, from, files[i]));
-        TRY(bdpo_path_join(to_file, to, files[i]));
-        if (bdpo_path_exists(from_file)) TRY(copy_file(from_file, to_file));
+        TRY(bdpo_file_join(from_file, from, files[i]));
+        TRY(bdpo_file_join(to_file, to, files[i]));
+        if (bdpo_file_exists(from_file)) TRY(copy_file(from_file, to_file));
     }
     return BDPO_OK;
 }
@@ -140,12 +140,12 @@ static bdpo_status write_part(const char *root, const bdpo_part_to_write *part,
                               const bdpo_model_to_write *model)
 {
     char directory[BDPO_PATH_BYTES], path[BDPO_PATH_BYTES], name[128];
-    TRY(bdpo_path_join(directory, root, spec_of(part)->name));
+    TRY(bdpo_file_join(directory, root, spec_of(part)->name));
     TRY(make_directory(directory));
-    TRY(bdpo_path_join(path, directory, "config.json"));
+    TRY(bdpo_file_join(path, directory, "config.json"));
     TRY(write_json(path, bdpo_component_get_source(part->component)->config));
     snprintf(name, sizeof name, "%s.safetensors", spec_of(part)->weights);
-    TRY(bdpo_path_join(path, directory, name));
+    TRY(bdpo_file_join(path, directory, name));
     list l = {.interrupted = model->interrupted};
     bdpo_status status = list_diffusers(&l, part, model->dtype);
     bdpo_safetensors_options options = {.shard_bytes = model->shard_bytes};
@@ -165,7 +165,7 @@ static bool is_written(const bdpo_model_to_write *model, const char *name)
 static bdpo_status write_index(const char *root, const bdpo_model_to_write *model)
 {
     char path[BDPO_PATH_BYTES];
-    TRY(bdpo_path_join(path, root, "model_index.json"));
+    TRY(bdpo_file_join(path, root, "model_index.json"));
     json_t *index = json_deep_copy(bdpo_checkpoint_index(model->checkpoint)), *value;
     bool failed = !index;
     const char *name;
@@ -189,9 +189,9 @@ bdpo_status bdpo_model_write_directory(const char *path, const bdpo_model_to_wri
     char below[BDPO_PATH_BYTES];
     TRY(make_directory(path));
     for (int i = 0; i < model->n_parts; i++) TRY(write_part(path, &model->parts[i], model));
-    TRY(bdpo_path_join(below, path, "scheduler"));
+    TRY(bdpo_file_join(below, path, "scheduler"));
     TRY(make_directory(below));
-    TRY(bdpo_path_join(below, path, "scheduler/scheduler_config.json"));
+    TRY(bdpo_file_join(below, path, "scheduler/scheduler_config.json"));
     TRY(write_json(below, bdpo_checkpoint_scheduler(model->checkpoint)));
     if (model->tokenizers) {
         TRY(copy_tokenizer(path, model->tokenizers, "tokenizer"));

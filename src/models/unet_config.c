@@ -121,8 +121,8 @@ static bdpo_status read_channels(const reader *r, bdpo_unet_config *out)
 
 // Which levels attend: the types of the blocks, in the order of the way.
 static bdpo_status read_types(const reader *r, const bdpo_unet_config *config, const char *name,
-                              const char *const defaults[4], const char *plain,
-                              const char *attends, bool out[BDPO_UNET_MAX_LEVELS])
+                              const char *const defaults[4], const char *plain, const char *attends,
+                              bool out[BDPO_UNET_MAX_LEVELS])
 {
     const json_t *list = get(r, name);
     size_t n = list ? json_array_size(list) : 4;
@@ -289,18 +289,42 @@ static bdpo_status read_rest(const reader *r, bdpo_unet_config *out)
 
 // Read above, or without effect on what is computed.
 static const char *const known[] = {
-    "block_out_channels", "down_block_types", "up_block_types", "layers_per_block",
-    "transformer_layers_per_block", "attention_head_dim", "num_attention_heads",
-    "cross_attention_dim", "sample_size", "in_channels", "out_channels", "center_input_sample",
-    "flip_sin_to_cos", "freq_shift", "time_embedding_dim", "norm_num_groups", "norm_eps",
-    "downsample_padding", "mid_block_scale_factor", "conv_in_kernel", "conv_out_kernel",
-    "use_linear_projection", "upcast_attention", "addition_embed_type", "addition_time_embed_dim",
+    "block_out_channels",
+    "down_block_types",
+    "up_block_types",
+    "layers_per_block",
+    "transformer_layers_per_block",
+    "attention_head_dim",
+    "num_attention_heads",
+    "cross_attention_dim",
+    "sample_size",
+    "in_channels",
+    "out_channels",
+    "center_input_sample",
+    "flip_sin_to_cos",
+    "freq_shift",
+    "time_embedding_dim",
+    "norm_num_groups",
+    "norm_eps",
+    "downsample_padding",
+    "mid_block_scale_factor",
+    "conv_in_kernel",
+    "conv_out_kernel",
+    "use_linear_projection",
+    "upcast_attention",
+    "addition_embed_type",
+    "addition_time_embed_dim",
     "projection_class_embeddings_input_dim",
     "addition_embed_type_num_heads", // of another addition_embed_type
     "resnet_out_scale_factor",       // of other block types
     "resnet_skip_time_act",          // likewise
     // what diffusers' moving average leaves in a configuration
-    "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step",
+    "decay",
+    "inv_gamma",
+    "min_decay",
+    "optimization_step",
+    "power",
+    "update_after_step",
     "use_ema_warmup",
 };
 
@@ -340,8 +364,7 @@ static bool is_off(const json_t *value)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(value, i, item)
-        if (!json_is_false(item)) return false;
+    json_array_foreach(value, i, item) if (!json_is_false(item)) return false;
     return json_is_null(value) || json_is_false(value) || json_is_array(value);
 }
 

@@ -33,8 +33,8 @@ static void check_pair(const bdpo_naming *naming, const char *name, char *origin
     CHECK_STR(found.text, original);
     CHECK_INT(found.third, third);
     CHECK_INT(found.transposed, strcmp(name, "text_projection.weight") == 0);
-    bool conv = strstr(name, ".attentions.0.to_") && strstr(original, "attn_1") &&
-                strstr(name, "weight");
+    bool conv =
+        strstr(name, ".attentions.0.to_") && strstr(original, "attn_1") && strstr(name, "weight");
     CHECK_INT(found.conv, conv);
     int n = bdpo_naming_to_diffusers(back, naming, original);
     CHECK_INT(n, third < 0 ? 1 : 3);
@@ -54,7 +54,8 @@ static void unfold(char out[BDPO_NAME_BYTES], const char *folded, int number, co
             out[n++] = *c;
         CHECK(n < BDPO_NAME_BYTES - 1);
     }
-    snprintf(out + n, BDPO_NAME_BYTES - n, "%s%s%s", *ending ? "." : "", ending, slash ? slash : "");
+    snprintf(out + n, BDPO_NAME_BYTES - n, "%s%s%s", *ending ? "." : "", ending,
+             slash ? slash : "");
 }
 
 // "diffusers original bias+weight 10"; returns how many tensors the line stands for.
@@ -179,9 +180,9 @@ BDPO_TEST(whole_clip_has_both_towers)
         CHECK_INT(bdpo_naming_to_diffusers(found, naming, pairs[i][0]), 1);
         CHECK_STR(found[0].text, pairs[i][1]);
     }
-    CHECK_INT(bdpo_naming_to_diffusers(found, naming,
-                                       "visual.transformer.resblocks.0.attn.in_proj_bias"),
-              3);
+    CHECK_INT(
+        bdpo_naming_to_diffusers(found, naming, "visual.transformer.resblocks.0.attn.in_proj_bias"),
+        3);
     CHECK_STR(found[2].text, "vision_model.encoder.layers.0.self_attn.v_proj.bias");
     CHECK_INT(found[2].third, 2);
     bdpo_naming_free(naming);
@@ -225,17 +226,26 @@ BDPO_TEST(variants_become_todays_names)
 BDPO_TEST(what_is_no_weight_is_ignored)
 {
     static const char *const ignored[] = {
-        "model_ema.diffusion_modelinput_blocks00weight", "betas", "alphas_cumprod_prev",
-        "sqrt_one_minus_alphas_cumprod", "posterior_variance", "denoiser.sigmas", "v_pred",
+        "model_ema.diffusion_modelinput_blocks00weight",
+        "betas",
+        "alphas_cumprod_prev",
+        "sqrt_one_minus_alphas_cumprod",
+        "posterior_variance",
+        "denoiser.sigmas",
+        "v_pred",
         "cond_stage_model.transformer.text_model.embeddings.position_ids",
-        "state_dict.cond_stage_model.model.attn_mask", "text_model.embeddings.position_ids",
+        "state_dict.cond_stage_model.model.attn_mask",
+        "text_model.embeddings.position_ids",
         "cond_stage_model.model.transformer.resblocks.23.ln_1.bias",
-        "cond_stage_model.model.text_projection", "conditioner.embedders.1.model.logit_scale"};
-    static const char *const kept[] = {"conv_in.weight", "logit_scale",
-                                       "cond_stage_model.model.transformer.resblocks.2.ln_1.bias",
-                                       "conditioner.embedders.1.model.text_projection",
-                                       "conditioner.embedders.1.model.transformer.resblocks.23.ln_1.bias",
-                                       "model.diffusion_model.out.2.bias"};
+        "cond_stage_model.model.text_projection",
+        "conditioner.embedders.1.model.logit_scale"};
+    static const char *const kept[] = {
+        "conv_in.weight",
+        "logit_scale",
+        "cond_stage_model.model.transformer.resblocks.2.ln_1.bias",
+        "conditioner.embedders.1.model.text_projection",
+        "conditioner.embedders.1.model.transformer.resblocks.23.ln_1.bias",
+        "model.diffusion_model.out.2.bias"};
     for (size_t i = 0; i < BDPO_COUNTOF(ignored); i++)
         if (!bdpo_naming_ignored(ignored[i])) FAIL("%s is not ignored", ignored[i]);
     for (size_t i = 0; i < BDPO_COUNTOF(kept); i++)

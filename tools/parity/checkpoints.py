@@ -2,12 +2,15 @@
 """Checkpoints against diffusers: names, and models that travel both ways.
 
     python3 tools/parity/checkpoints.py keys            writes tests/fixtures/checkpoints/names.txt
+    python3 tools/parity/checkpoints.py golden          writes tests/fixtures/checkpoints/sd2
     python3 tools/parity/checkpoints.py check BDPO      runs the program BDPO on small random models
 
 `keys` builds the three real families without memory, writes down every name of the originals
 (CompVis stable-diffusion, generative-models, open_clip, spelled out below from their module lists)
 and lets diffusers' own converters map them: each must arrive at one diffusers name, each diffusers
 name must be reached, and open_clip's stacked q, k, v must be cut where we cut them.
+
+`golden` lets diffusers write the smallest model of the SD 2 kind, which the C tests read.
 
 `check` makes a small random model of each family with diffusers, converts it with `bdpo convert` to
 a single file and back, loads what was written with from_single_file and from_pretrained, and asks
@@ -470,6 +473,7 @@ def check_family(bdpo, family, work):
     run("convert", back, again, "--quiet")
     scheduler = lambda: type(original.scheduler).from_config(original.scheduler.config)
     same(f"{family}, single file", load_single(family, single, path, scheduler=scheduler()), original)
+    check_that_checks_fail(family, single, path, work)
     same(f"{family}, directory", load_directory(family, back), original)
     a, b = load_file(single), load_file(again)
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
@@ -535,7 +539,46 @@ def check_variants(run, family, work, path, original):
     same(f"{family}, old names", load_directory(family, out), original)
 
 
+def write_golden():
+    """SD 2 has the most to map: stacked q, k, v and linear projections. In f16, without tokenizer."""
+    from shutil import rmtree
+
+    torch.manual_seed(4)
+    tiny = dict(layers_per_block=1, norm_num_groups=2, block_out_channels=(4, 4))
+    unet = diffusers.UNet2DConditionModel(**dict(SMALL_UNETS["sd2"], **tiny, cross_attention_dim=8))
+    vae = diffusers.AutoencoderKL(**dict(SMALL_VAE, **tiny))
+    config = transformers.CLIPTextConfig(
+        vocab_size=20, hidden_size=8, intermediate_size=8, num_hidden_layers=2, projection_dim=8,
+        num_attention_heads=2, hidden_act="gelu", bos_token_id=0, eos_token_id=2, pad_token_id=1,
+    )
+    pipe = diffusers.StableDiffusionPipeline(
+        unet=unet, vae=vae, text_encoder=transformers.CLIPTextModel(config), tokenizer=None,
+        scheduler=diffusers.DDIMScheduler(**SCHEDULE, prediction_type="v_prediction"),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )
+    out = os.path.join(inputs.FIXTURES, "checkpoints", "sd2")
+    rmtree(out, ignore_errors=True)
+    pipe.to(torch.float16).save_pretrained(out)
+    print(f"{out}: {len(states(pipe))} tensors")
+
+
+def check_that_checks_fail(family, single, config, work):
+    """A file with one name wrong must be noticed, or nothing above proves anything."""
+    state = load_file(single)
+    name = "model.diffusion_model.out.2.bias"
+    state["model.diffusion_model.out.2.bios"] = state.pop(name)
+    broken = os.path.join(work, "broken.safetensors")
+    save_file(state, broken, {"format": "pt"})
+    try:
+        load_single(family, broken, config)
+    except AssertionError:
+        return
+    sys.exit("a wrong name was not noticed")
+
+
 def check(bdpo):
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, "
           f"transformers {transformers.__version__}")
     for family in ("sd1", "sd2", "sdxl"):
@@ -547,6 +590,8 @@ def check(bdpo):
 def main():
     if sys.argv[1:] == ["keys"]:
         write_keys()
+    elif sys.argv[1:] == ["golden"]:
+        write_golden()
     elif len(sys.argv) == 3 and sys.argv[1] == "check":
         check(sys.argv[2])
     else:
