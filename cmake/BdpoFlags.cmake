@@ -12,7 +12,8 @@ target_compile_definitions(bdpo_flags INTERFACE _POSIX_C_SOURCE=200809L)
 
 # A product and a sum are fused only where the source says fma(): the same bits from every
 # compiler. errno after sqrtf() is nobody's need and keeps it from being one instruction.
-set(BDPO_C_FLAGS -ffp-contract=off -fno-math-errno
+# Messages name a source by its path in the tree, not by where the tree was built.
+set(BDPO_C_FLAGS -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/= -ffp-contract=off -fno-math-errno
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes)
 if(BDPO_WERROR)
   list(APPEND BDPO_C_FLAGS -Werror)

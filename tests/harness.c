@@ -39,8 +39,9 @@ static bool quiet_child; // the deliberate failures keep their sentence to thems
 
 static void full_name(char *out, size_t size, const char *file, const char *name)
 {
-    const char *root = BDPO_TESTS_DIR "/";
-    if (strncmp(file, root, strlen(root)) == 0) file += strlen(root);
+    static const char *const roots[] = {BDPO_TESTS_DIR "/", "tests/"}; // cmake maps the prefix
+    for (int i = 0; i < 2; i++)
+        if (strncmp(file, roots[i], strlen(roots[i])) == 0) file += strlen(roots[i]);
     int stem = (int)strlen(file);
     if (stem > 2 && strcmp(file + stem - 2, ".c") == 0) stem -= 2;
     snprintf(out, size, "%.*s:%s", stem, file, name);

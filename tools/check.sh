@@ -79,7 +79,7 @@ tests "tests: $tier" $test_binary --tier "$tier"
 [ "$tier" != quick ] || finish
 
 for isa in portable avx2; do
-  tests "tests of kernels and operators: $isa" env BDPO_ISA=$isa $test_binary kernels/ ops/
+  tests "tests of kernels and operators: $isa" env BDPO_ISA=$isa $test_binary unit/ ops/
 done
 stage 'installed copy' tools/check_install.sh build/release
 stage 'build: clang' build clang

@@ -1,16 +1,26 @@
 #!/bin/sh
-# Builds the library with its CUDA part and runs the CUDA cases: for a bare machine with a GPU,
-# nvcc and gcc. CMake is used where it is, else the compilers directly, on all cores.
+# Builds the engine with its CUDA part and runs the CUDA cases: for a bare machine with a GPU,
+# nvcc and gcc. CMake is used where it is, else the compilers directly, on all cores. What comes
+# after the engine (files, models) is left out: it needs libraries and knows no CUDA.
 # A CUDA case that is skipped is a failure here.
 set -eu
 cd "$(dirname "$0")/.."
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+rooms='base tensor graph kernels ops backend'
+test_folders='backend ops'
 [ -x "$nvcc" ] || { echo 'check-cuda: no nvcc here' >&2; exit 1; }
 
 with_cmake() {
   export CMAKE_GENERATOR="${CMAKE_GENERATOR:-Ninja}"
-  cmake --preset cuda >/dev/null
+  cmake --preset cuda -DBDPO_ROOMS="$(echo $rooms | tr ' ' ';')" \
+    -DBDPO_TEST_DIRS="$(echo $test_folders | tr ' ' ';')" >/dev/null
   cmake --build --preset cuda --target bdpo_test
+}
+
+sources() {
+  for room in $rooms; do echo src/"$room"/*.c; done
+  echo tests/*.c
+  for folder in $test_folders; do echo tests/"$folder"/*.c; done
 }
 
 # The same compilations, without CMake; matrix products by our own kernels.
@@ -27,7 +37,7 @@ by_hand() {
   fi
   architectures='-gencode arch=compute_80,code=[compute_80,sm_80] -gencode arch=compute_90a,code=sm_90a'
   {
-    for source in src/*/*.c tests/*.c tests/*/*.c; do
+    for source in $(sources); do
       object=$out/objects/$(basename "$source" .c)
       case $source in
         */cuda_absent.c) ;;

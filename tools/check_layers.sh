@@ -40,6 +40,12 @@ for dir in src/*/; do
   room=$(basename "$dir")
   case " $rooms " in *" $room "*) ;; *) echo "$dir: not in the list of rooms" >>"$breaches" ;; esac
 done
+expected=$(for room in ${rooms#bdpo }; do [ ! -d "src/$room" ] || echo "$room"; done)
+documented=$(sed -nE 's/^\| `src\/([a-z]+)\/`.*/\1/p' docs/architecture.md)
+[ "$documented" = "$expected" ] || {
+  echo "docs/architecture.md: its table should list, in order:" $expected; } >>"$breaches"
+grep -q "^set(BDPO_ALL_ROOMS ${rooms#bdpo })" CMakeLists.txt ||
+  echo "CMakeLists.txt: BDPO_ALL_ROOMS should be: ${rooms#bdpo }" >>"$breaches"
 find src include tests bench examples -type f \( -name '*.[ch]' -o -name '*.cuh' -o -name '*.def' \) |
   awk -F/ '{ if ($NF in seen) print $0 ": same name as " seen[$NF]; seen[$NF] = $0 }' >>"$breaches"
 

@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 tools/setup.sh long
 record=docs/records/$(date +%F)-check-long.md
+mkdir -p docs/records
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 { tools/check.sh long 2>&1 || true; } | tee "$log"

@@ -17,6 +17,7 @@ build libssl-dev      echo '#include <openssl/evp.h>' | gcc -E - -o /dev/null
 build libpng-dev      echo '#include <png.h>' | gcc -E - -o /dev/null
 build libjpeg-dev     printf '#include <stdio.h>\n#include <jpeglib.h>' | gcc -E - -o /dev/null
 build libwebp-dev     echo '#include <webp/encode.h>' | gcc -E - -o /dev/null
+build zlib1g-dev      echo '#include <zlib.h>' | gcc -E - -o /dev/null
 build libutf8proc-dev echo '#include <utf8proc.h>' | gcc -E - -o /dev/null
 build libpopt-dev     echo '#include <popt.h>' | gcc -E - -o /dev/null
 check g++             command -v g++

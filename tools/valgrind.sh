@@ -7,4 +7,4 @@ shift || true
 # valgrind has no AVX-512 and reports none, so the AVX2 kernels run. Two OpenMP threads spin.
 exec env OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive valgrind --quiet --trace-children=yes \
   --leak-check=full --errors-for-leak-kinds=definite,indirect --show-leak-kinds=definite,indirect \
-  --error-exitcode=66 "$binary" --timeout 1200 "$@"
+  --suppressions=tools/valgrind.supp --error-exitcode=66 "$binary" --timeout 1200 "$@"

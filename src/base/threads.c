@@ -232,12 +232,14 @@ bool bdpo_threads_crowded(const bdpo_threads *t)
 bdpo_threads_text bdpo_threads_advice(const bdpo_threads *t)
 {
     bdpo_threads_text out;
-    int fitting = t->n_cores / t->n_ranks > 0 ? t->n_cores / t->n_ranks : 1;
+    bool fewer_ranks = t->n_ranks > t->n_cores;
+    int fitting = fewer_ranks ? t->n_cores : t->n_cores / t->n_ranks;
+    const char *what = fewer_ranks ? "process" : "thread", *more = fewer_ranks ? "es" : "s";
     snprintf(out.text, sizeof out.text,
-             "%d process%s with %d thread%s each on %d core%s: expect it slow, %d thread%s would "
+             "%d process%s with %d thread%s each on %d core%s: expect it slow, %d %s%s would "
              "fit; waiting threads give way (OMP_WAIT_POLICY=passive)",
              t->n_ranks, t->n_ranks == 1 ? "" : "es", t->n_threads, t->n_threads == 1 ? "" : "s",
-             t->n_cores, t->n_cores == 1 ? "" : "s", fitting, fitting == 1 ? "" : "s");
+             t->n_cores, t->n_cores == 1 ? "" : "s", fitting, what, fitting == 1 ? "" : more);
     return out;
 }
 

@@ -61,8 +61,9 @@ static void warn(bdpo_log *log, const bdpo_checkpoint *c, const bdpo_model_to_wr
     if (!single && !model->tokenizers)
         bdpo_log_write(
             log, BDPO_LOG_WARNING,
-            "no tokenizer is written, since a single file has none: give --tokenizer DIR,"
-            " a diffusers directory of the same family");
+            "no tokenizer is written, since there is none in %s: give --tokenizer DIR, a diffusers "
+            "directory of the same family",
+            bdpo_checkpoint_get_info(c).path);
 }
 
 static bdpo_status check_strays(const bdpo_checkpoint *c)

@@ -44,11 +44,33 @@ const char *bdpo_conv_algorithm_name(bdpo_conv_algorithm algorithm)
     BDPO_BUG("no convolution algorithm %d", (int)algorithm);
 }
 
+// From how many 4x4 tiles Winograd is worth the transform of its weights. The last row of a pass
+// whose channels (the lesser of ci and co) are reached counts. Version 2, of the times that
+// `bdpo_bench conv_algorithms conv_few_tiles` prints for AVX2 and AVX-512.
+static const struct winograd_row {
+    bdpo_conv_pass pass;
+    int64_t channels, tiles;
+} winograd_rows[] = {
+    {BDPO_CONV_FORWARD, 1, 1},     {BDPO_CONV_FORWARD, 128, 2},   {BDPO_CONV_INPUT_GRAD, 1, 1},
+    {BDPO_CONV_INPUT_GRAD, 64, 3}, {BDPO_CONV_WEIGHT_GRAD, 1, 1}, {BDPO_CONV_WEIGHT_GRAD, 64, 3},
+};
+
+static bool winograd_pays(const bdpo_conv_shape *s, bdpo_conv_pass pass)
+{
+    int64_t tiles = s->n * conv_div_up(s->oh, 4) * conv_div_up(s->ow, 4);
+    if (2 * s->n * s->oh * s->ow < 16 * tiles) return false; // most of a tile is waste
+    int64_t channels = conv_min(s->ci, s->co), wanted = 1;
+    for (size_t i = 0; i < BDPO_COUNTOF(winograd_rows); i++)
+        if (winograd_rows[i].pass == pass && channels >= winograd_rows[i].channels)
+            wanted = winograd_rows[i].tiles;
+    return tiles >= wanted;
+}
+
 bdpo_conv_algorithm bdpo_conv_choose(const bdpo_conv_shape *shape, bdpo_conv_pass pass)
 {
-    (void)pass;
     if (is_pointwise(shape)) return BDPO_CONV_POINTWISE;
-    return is_winograd(shape) ? BDPO_CONV_WINOGRAD4 : BDPO_CONV_DIRECT;
+    return is_winograd(shape) && winograd_pays(shape, pass) ? BDPO_CONV_WINOGRAD4
+                                                            : BDPO_CONV_DIRECT;
 }
 
 static bdpo_conv_algorithm resolve(const bdpo_conv_shape *shape, bdpo_conv_pass pass,

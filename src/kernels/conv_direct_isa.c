@@ -19,7 +19,8 @@ enum {
     OWN_ROWS = 256,          // a thread with fewer rows had better share a chunk
     OWN_BYTES = 1 << 20,     // gathered patches of a thread that works alone
     WEIGHT_GRAD_ROWS = 512,  // output pixels summed between two visits of dw
-    COTANGENT_BLOCK = 48     // channels of dy side by side
+    COTANGENT_BLOCK = 48,    // channels of dy side by side
+    WEIGHTS_AHEAD = 8        // rows of the weights between what is fetched and what is used
 };
 
 // Along one axis: output i reads the source at i * step + base + u * tap_step through the kernel's
@@ -227,6 +228,7 @@ static void pack_backward(const product_run *r, int64_t m0, int vectors, int64_t
         const float *w = r->call->other + channel * s->kh * s->kw * s->ci + m0 +
                          tap_offset(g, s->kw, s->ci, tap);
         for (int64_t j = 0; j < width; j += VF_LANES) {
+            __builtin_prefetch(w + WEIGHTS_AHEAD * s->kh * s->kw * s->ci + j);
             vf_store(r->b + k * width + j, conv_load(w + j, s->ci - m0 - j));
         }
     }
@@ -422,6 +424,10 @@ static void run_weight_job(const bdpo_conv_call *call, const weight_plan *p, con
                             .n_rows = end - begin,
                             .n_k = count,
                             .vectors = 2};
+    product.next_a = product.a + dy->rows * dy->block;
+    for (int64_t row = begin; row < end; row++) { // each on another page: fetched meanwhile
+        __builtin_prefetch(call->out + (co0 + row) * n_k + panel * CONV_COLUMNS, 1);
+    }
     conv_product_columns(&product);
     for (int64_t row = begin; row < end; row++) {
         float *dw = call->out + (co0 + row) * n_k + panel * CONV_COLUMNS;

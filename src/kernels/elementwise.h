@@ -18,9 +18,8 @@
     X(LOG_SIGMOID, log_sigmoid) /* -log(1 + exp(-x)), exact far from 0 */                          \
     X(TANH, tanh)                                                                                  \
     X(EXP, exp)                                                                                    \
-    X(RELU, relu)                                                                                  \
     X(SQUARE, square)                                                                              \
-    X(CLAMP, clamp) /* min(max(x, lo), hi); gradient 1 on [lo, hi] */
+    X(CLAMP, clamp) /* min(max(x, lo), hi); gradient 1 between, 0 on the bounds */
 
 typedef enum bdpo_unary {
 #define X(name, text) BDPO_UNARY_##name,

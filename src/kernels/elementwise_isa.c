@@ -24,8 +24,6 @@ BDPO_INLINE vf value(bdpo_unary f, vf x, vf lo, vf hi)
         return vf_tanh(x);
     case BDPO_UNARY_EXP:
         return vf_exp(x);
-    case BDPO_UNARY_RELU:
-        return vf_max(vf_zero(), x);
     case BDPO_UNARY_SQUARE:
         return x * x;
     case BDPO_UNARY_CLAMP:
@@ -60,12 +58,10 @@ BDPO_INLINE vf slope(bdpo_unary f, vf x, vf lo, vf hi)
     }
     case BDPO_UNARY_EXP:
         return vf_exp(x);
-    case BDPO_UNARY_RELU:
-        return vf_select_lt(zero, x, one, zero);
     case BDPO_UNARY_SQUARE:
         return x + x;
     case BDPO_UNARY_CLAMP:
-        return vf_select_lt(x, lo, zero, vf_select_lt(hi, x, zero, one));
+        return vf_select_lt(lo, x, vf_select_lt(x, hi, one, zero), zero);
     }
     return one;
 }

@@ -1,9 +1,9 @@
 // Deals rows to the threads and to the active instruction set.
 #include "kernels/softmax_rows.h"
 
+#include <math.h>
 #include <string.h>
 
-#include "base/status.h"
 #include "kernels/isa.h"
 #include "kernels/parts.h"
 #include "kernels/softmax_rows_isa.h"
@@ -30,12 +30,14 @@ void bdpo_softmax_backward(float *dx, int64_t lddx, const float *dy, int64_t ldd
 void bdpo_cross_entropy_forward(float *loss, float *lse, const float *x, int64_t ldx,
                                 const int32_t *target, int64_t rows, int64_t cols, int n_threads)
 {
-    for (int64_t r = 0; r < rows; r++) BDPO_ASSERT(target[r] < cols);
     int n = bdpo_threads_for(rows * cols, n_threads);
 #pragma omp parallel for num_threads(n) schedule(static) if (n > 1)
     for (int64_t r = 0; r < rows; r++) {
         lse[r] = table()->log_sum_exp(x + r * ldx, cols);
-        loss[r] = target[r] < 0 ? 0.0f : lse[r] - x[r * ldx + target[r]];
+        if (target[r] < cols)
+            loss[r] = target[r] < 0 ? 0.0f : lse[r] - x[r * ldx + target[r]];
+        else
+            loss[r] = NAN;
     }
 }
 
@@ -51,7 +53,8 @@ void bdpo_cross_entropy_backward(float *dx, int64_t lddx, const float *dloss, co
             if (!accumulate) memset(d, 0, (size_t)cols * sizeof *d);
             continue;
         }
-        table()->scaled_probabilities(d, x + r * ldx, dloss[r], lse[r], cols, accumulate);
-        d[target[r]] -= dloss[r];
+        float weight = target[r] < cols ? dloss[r] : NAN;
+        table()->scaled_probabilities(d, x + r * ldx, weight, lse[r], cols, accumulate);
+        if (target[r] < cols) d[target[r]] -= weight;
     }
 }

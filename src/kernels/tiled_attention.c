@@ -28,8 +28,7 @@ static int64_t min(int64_t a, int64_t b)
 static int64_t keys_of(const bdpo_attention_shape *s, int64_t sample)
 {
     int64_t keys = s->key_lengths ? s->key_lengths[sample] : s->tk;
-    BDPO_ASSERT(keys >= 0 && keys <= s->tk);
-    return keys;
+    return keys < 0 ? 0 : min(keys, s->tk);
 }
 
 // Rows between two strides; to_ld and from_ld are at least d. Short rows, far apart, are a pattern

@@ -13,7 +13,7 @@ typedef struct bdpo_attention_shape {
     int64_t n, tq, tk, heads, head_size;
     float scale;                // most often 1 / sqrt(head_size)
     bool causal;                // query i sees keys 0..i
-    const int32_t *key_lengths; // [n], sample i sees its first key_lengths[i] keys; NULL: all
+    const int32_t *key_lengths; // [n], sample i sees the first so many of its keys; NULL: all
 } bdpo_attention_shape;
 
 // lse [n, heads, tq] receives the log of the sum of exponentials of the scaled scores.

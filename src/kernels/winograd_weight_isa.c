@@ -19,7 +19,8 @@
 enum {
     ROW_BLOCK = 48,            // channels side by side in the planes that give a product its rows
     CHUNK_TILES = 256,         // of a shared chunk, at most
-    CHUNK_BYTES = 24 << 20,    // of its planes
+    CHUNK_BYTES = 24 << 20,    // of its planes, at most
+    CHUNK_LEAST = 8 << 20,     // .. at least
     NEAR_BYTES = 5 << 18,      // of planes that stay in the second-level caches: worth a chunk of
     NEAR_TILES = 48,           // no more than so many tiles, though dU is mapped back more often
     OWN_BYTES = 1 << 18,       // of dU, at most, for each thread
@@ -41,10 +42,20 @@ typedef struct weight_plan {
     size_t zero_floats, thread_floats, total_floats;
 } weight_plan;
 
-static int64_t shared_tiles(int64_t tile_bytes)
+// The planes of a chunk are most of what a residual block needs at its peak, while mapping dU back
+// costs little where dw is small: they may be as large as dw, or a third of x and dy.
+static int64_t chunk_bytes(const bdpo_conv_shape *s)
+{
+    int64_t dw = WEIGHT_TAPS * s->ci * s->co;
+    int64_t images = s->n * (s->h * s->w * s->ci + s->oh * s->ow * s->co);
+    int64_t bytes = conv_max(dw, images / 3) * (int64_t)sizeof(float);
+    return conv_min(conv_max(bytes, CHUNK_LEAST), CHUNK_BYTES);
+}
+
+static int64_t shared_tiles(const bdpo_conv_shape *s, int64_t tile_bytes)
 {
     int64_t near = NEAR_BYTES / tile_bytes;
-    return conv_min(near >= NEAR_TILES ? near : CHUNK_BYTES / tile_bytes, CHUNK_TILES);
+    return conv_min(near >= NEAR_TILES ? near : chunk_bytes(s) / tile_bytes, CHUNK_TILES);
 }
 
 static weight_plan plan_weight_grad(const bdpo_conv_shape *s, int n_threads)
@@ -63,7 +74,7 @@ static weight_plan plan_weight_grad(const bdpo_conv_shape *s, int n_threads)
     p.own = du_floats * sizeof(float) <= OWN_BYTES && p.tiles.count >= OWN_LEAST * n_threads;
     int64_t tiles = p.own ? conv_div_up(p.tiles.count, n_threads) : p.tiles.count;
     int64_t limit =
-        p.own ? conv_min(OWN_PLANE_BYTES / tile_bytes, OWN_TILES) : shared_tiles(tile_bytes);
+        p.own ? conv_min(OWN_PLANE_BYTES / tile_bytes, OWN_TILES) : shared_tiles(s, tile_bytes);
     p.chunk = conv_div_up(tiles, conv_div_up(tiles, conv_max(8, limit)));
     p.rows = planes_of(n_rows, row_block, p.chunk);
     p.lanes = planes_of(n_lanes, panel, p.chunk);

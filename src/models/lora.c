@@ -107,6 +107,7 @@ bdpo_status bdpo_lora_add(bdpo_lora *lora, const char *path, bdpo_shape weight, 
 {
     TRY(check_module(path, &weight, rank, alpha));
     TRY(grow(lora));
+    BDPO_ASSERT(lora->modules && lora->slots);
     int *slot = slot_of(lora, path);
     if (*slot) return bdpo_fail(BDPO_BAD_ARGUMENT, "%s has an adapter already", path);
     char *kept = bdpo_arena_strdup(lora->arena, path);

@@ -2,8 +2,8 @@
 // must have the value at which it changes nothing.
 #include "models/unet_config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // A field of the file being read.
@@ -22,13 +22,13 @@ typedef struct json_text {
 static json_text print_value(const json_t *value)
 {
     json_text out = {"nothing"};
-    if (!value) return out;
-    size_t size = sizeof out.text - 4;
-    size_t length = json_dumpb(value, out.text, size, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (length <= size)
-        out.text[length] = '\0';
-    else
-        memcpy(out.text + size, "...", 4);
+    char *whole =
+        value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
+    if (!whole) return out;
+    bool cut = strlen(whole) >= sizeof out.text;
+    snprintf(out.text, sizeof out.text, "%.*s%s", (int)sizeof out.text - 4, whole,
+             cut ? "..." : "");
+    free(whole);
     return out;
 }
 
@@ -144,7 +144,7 @@ static bdpo_status read_attending(const reader *r, bdpo_unet_config *out)
     static const char down[] = "CrossAttnDownBlock2D", up[] = "CrossAttnUpBlock2D";
     static const char *const down_defaults[] = {down, down, down, "DownBlock2D"};
     static const char *const up_defaults[] = {"UpBlock2D", up, up, up};
-    bool attends[BDPO_UNET_MAX_LEVELS];
+    bool attends[BDPO_UNET_MAX_LEVELS] = {false};
     int n = out->n_levels;
     TRY(read_types(r, out, "down_block_types", down_defaults, "DownBlock2D", down, attends));
     for (int i = 0; i < n; i++) out->level[i].down_attends = attends[i];

@@ -1,4 +1,4 @@
-// y = min(max(x, lo), hi); dy/dx = 1 on [lo, hi], 0 outside.
+// y = min(max(x, lo), hi); dy/dx = 1 between the bounds, 0 on and beyond them.
 #include <math.h>
 
 #include "ops/ops.h"

@@ -1,7 +1,8 @@
 // loss = lse - logits[label], lse = log of the sum of exp(logits). In f32 always.
 //
 //   logits [n, c], labels i32 [n] below c -> loss [n]; lse [n]. A negative label is ignored: loss
-//   0. dlogits = dloss (softmax(logits) - onehot(label)), 0 where the label is ignored
+//   0; one of c or more gives NaN, loss and gradient.
+//   dlogits = dloss (softmax(logits) - onehot(label)), 0 where the label is ignored
 #include <math.h>
 
 #include "kernels/softmax_rows.h"

@@ -78,8 +78,8 @@ typedef struct bdpo_attention_options {
 
 // y = softmax(scale q k') v, head by head; the scores are never stored. q [n, .., heads * d]
 // with tq positions, k and v [n, .., heads * d] with tk positions (views), key_lengths i32 [n] or
-// NULL: sample i sees its first key_lengths[i] keys -> y of q's shape. A query that sees no key
-// gets 0.
+// NULL: sample i sees its first key_lengths[i] keys (below 0: none, above tk: all) -> y of q's
+// shape. A query that sees no key gets 0.
 bdpo_node *bdpo_attention(bdpo_graph *g, bdpo_node *q, bdpo_node *k, bdpo_node *v,
                           bdpo_node *key_lengths, const bdpo_attention_options *options);
 
@@ -97,7 +97,7 @@ bdpo_node *bdpo_exp(bdpo_graph *g, bdpo_node *x);
 bdpo_node *bdpo_sigmoid(bdpo_graph *g, bdpo_node *x);     // 1 / (1 + exp(-x))
 bdpo_node *bdpo_log_sigmoid(bdpo_graph *g, bdpo_node *x); // -log(1 + exp(-x))
 bdpo_node *bdpo_square(bdpo_graph *g, bdpo_node *x);      // x x
-// min(max(x, lo), hi); the gradient passes where lo <= x <= hi.
+// min(max(x, lo), hi); the gradient passes where lo < x < hi, as in PyTorch 2.15.
 bdpo_node *bdpo_clamp(bdpo_graph *g, bdpo_node *x, float lo, float hi);
 
 // y = value gelu(gate). x [.., 2 c] holds value, then gate (views) -> y [.., c].
@@ -106,7 +106,7 @@ bdpo_node *bdpo_geglu(bdpo_graph *g, bdpo_node *x);
 // ---- losses ------------------------------------------------------------------------------------
 
 // loss = log(sum of exp(logits)) - logits[label]. logits [n, c] (views), labels i32 [n], those
-// below 0 ignored (loss and gradient 0) -> loss [n].
+// below 0 ignored (loss and gradient 0), those of c or more a mistake (both NaN) -> loss [n].
 bdpo_node *bdpo_cross_entropy(bdpo_graph *g, bdpo_node *logits, bdpo_node *labels);
 
 // ---- arithmetic --------------------------------------------------------------------------------

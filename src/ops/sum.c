@@ -15,6 +15,8 @@ static bdpo_status shape(bdpo_node *node)
     const bdpo_sum_attrs *at = node->attrs;
     TRY(bdpo_expect_float(node, 0, 0));
     const bdpo_shape *x = &bdpo_in(node, 0)->shape;
+    if (at->keep == BDPO_KEEP_ALL)
+        return bdpo_refuse(node, "nothing of %s is to be summed", bdpo_shape_print(x).text);
     bool by_sample = at->keep == BDPO_KEEP_SAMPLE || at->keep == BDPO_KEEP_SAMPLE_CHANNEL ||
                      at->keep == BDPO_KEEP_POSITION || at->keep == BDPO_KEEP_ROW;
     if (by_sample && x->n_dims < 2)
@@ -97,9 +99,10 @@ static void cpu(const bdpo_op_call *call)
                       call->accumulate, call->n_threads);
         break;
     case BDPO_KEEP_POSITION:
-    case BDPO_KEEP_ALL:
         sum_over_samples(call, at->scale);
         break;
+    case BDPO_KEEP_ALL:
+        BDPO_BUG("the shape rule refuses it");
     }
 }
 
@@ -176,6 +179,10 @@ static const bdpo_op_case cases[] = {
     {.name = "wrong result shape",
      .in = {BDPO_IN(4, 8)},
      .attrs = ATTRS(BDPO_KEEP_SAMPLE, 1.0f, 8),
+     .refused = true},
+    {.name = "nothing to sum",
+     .in = {BDPO_IN(4, 8)},
+     .attrs = ATTRS(BDPO_KEEP_ALL, 1.0f, 4, 8),
      .refused = true},
     {.name = "empty result shape",
      .in = {BDPO_IN(4, 8)},
@@ -295,6 +302,7 @@ static bdpo_shape kept_shape(bdpo_keep keep, const bdpo_shape *x)
 static bdpo_node *reduce(bdpo_graph *g, bdpo_node *x, bdpo_keep keep, bool mean)
 {
     if (!x) return NULL;
+    if (keep == BDPO_KEEP_ALL) return bdpo_scale(g, x, 1.0f);
     const bdpo_shape *from = &x->out[0].shape;
     bdpo_sum_attrs at = {.keep = keep, .scale = 1.0f, .shape = kept_shape(keep, from)};
     if (mean)

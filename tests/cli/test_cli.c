@@ -166,7 +166,7 @@ static void check_same_file(const char *a, const char *b)
 
 BDPO_TEST(convert_there_and_back_gives_diffusers_own_bytes)
 {
-    char here[512], in[512], theirs[512];
+    char here[512], in[512], theirs[1024];
     snprintf(here, sizeof here, "%s", scratch_path(""));
     snprintf(in, sizeof in, "%s/sd2", golden);
     check_run(RUN(here, "convert", in, "one.safetensors"), 0,

@@ -6,9 +6,11 @@
 #include "formats/safetensors.h"
 #include "models/checkpoint.h"
 #include "models/checkpoint_files.h"
+#include "models/clip_text.h"
 #include "models/model_writer.h"
 #include "models/scratch.h"
 #include "models/unet.h"
+#include "models/vae.h"
 
 static const char *golden(void)
 {
@@ -266,27 +268,52 @@ BDPO_TEST(stacked_and_doubled_tensors_are_checked)
 
 // ---- the published configurations --------------------------------------------------------------
 
+// The parameters that a component of a published model has, by its known configuration.
+static void list_known(bdpo_param_list *list, bdpo_model_type type, const char *name)
+{
+    bdpo_json_document *document;
+    bdpo_unet_config unet;
+    bdpo_vae_config vae;
+    bdpo_clip_text_config text;
+    CHECK_OK(bdpo_model_type_config(&document, type, name, BDPO_PREDICTS_UNKNOWN));
+    const json_t *root = bdpo_json_root(document).value;
+    if (strcmp(name, "unet") == 0) {
+        CHECK_OK(bdpo_unet_config_parse(&unet, root, name));
+        bdpo_unet_params(list, &unet);
+    } else if (strcmp(name, "vae") == 0) {
+        CHECK_OK(bdpo_vae_config_parse(&vae, root, name));
+        bdpo_vae_params(list, &vae);
+    } else {
+        CHECK_OK(bdpo_clip_text_config_parse(&text, root, name));
+        bdpo_clip_text_params(list, &text);
+    }
+    CHECK_OK(bdpo_param_list_check(list));
+    bdpo_json_free(document);
+}
+
 BDPO_TEST(known_configurations_have_the_published_sizes)
 {
     static const struct {
         bdpo_model_type type;
+        const char *name;
         int tensors;
         int64_t parameters;
-    } published[] = {
-        {BDPO_SD1, 686, 859520964}, {BDPO_SD2, 686, 865910724}, {BDPO_SDXL, 1680, 2567463684}};
+    } published[] = {{BDPO_SD1, "unet", 686, 859520964},
+                     {BDPO_SD2, "unet", 686, 865910724},
+                     {BDPO_SDXL, "unet", 1680, 2567463684},
+                     {BDPO_SD1, "vae", 248, 83653863},
+                     {BDPO_SDXL, "vae", 248, 83653863},
+                     {BDPO_SD1, "text_encoder", 196, 123060480},
+                     {BDPO_SD2, "text_encoder", 372, 340387840},
+                     {BDPO_SDXL, "text_encoder", 196, 123060480},
+                     {BDPO_SDXL, "text_encoder_2", 517, 694659840}};
     for (size_t i = 0; i < BDPO_COUNTOF(published); i++) {
-        bdpo_json_document *document;
-        bdpo_unet_config config;
         bdpo_param_list *list;
-        CHECK_OK(bdpo_model_type_config(&document, published[i].type, "unet", 0));
-        CHECK_OK(bdpo_unet_config_parse(&config, bdpo_json_root(document).value, "unet"));
         CHECK_OK(bdpo_param_list_new(&list));
-        bdpo_unet_params(list, &config);
-        CHECK_OK(bdpo_param_list_check(list));
+        list_known(list, published[i].type, published[i].name);
         CHECK_INT(bdpo_param_list_count(list), published[i].tensors);
         CHECK_INT(bdpo_param_list_elements(list), published[i].parameters);
         bdpo_param_list_free(list);
-        bdpo_json_free(document);
     }
 }
 

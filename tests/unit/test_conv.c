@@ -338,6 +338,35 @@ BDPO_TEST(rule_names_an_algorithm_that_can_run)
     }
 }
 
+// Pins rows of the table: what it says of few tiles, of wasted ones, and of other convolutions.
+BDPO_TEST(table_of_algorithms)
+{
+    static const struct {
+        int n, size, channels, kernel, stride;
+        const char *chosen[N_PASSES];
+    } rows[] = {
+        {2, 64, 320, 3, 1, {"winograd4", "winograd4", "winograd4"}},
+        {2, 8, 1280, 3, 1, {"winograd4", "winograd4", "winograd4"}},
+        {1, 4, 64, 3, 1, {"winograd4", "direct", "direct"}},
+        {1, 4, 512, 3, 1, {"direct", "direct", "direct"}},
+        {2, 4, 512, 3, 1, {"winograd4", "direct", "direct"}},
+        {3, 4, 512, 3, 1, {"winograd4", "winograd4", "winograd4"}},
+        {16, 2, 64, 3, 1, {"direct", "direct", "direct"}},
+        {2, 64, 320, 3, 2, {"direct", "direct", "direct"}},
+        {2, 64, 320, 1, 1, {"pointwise", "pointwise", "pointwise"}},
+    };
+    for (size_t i = 0; i < BDPO_COUNTOF(rows); i++) {
+        int pad = rows[i].kernel / 2, size = rows[i].size;
+        int64_t out = bdpo_conv_output_size(size, rows[i].kernel, rows[i].stride, pad, pad);
+        bdpo_conv_shape s = {
+            rows[i].n,        size,           size,           rows[i].channels, out, out,
+            rows[i].channels, rows[i].kernel, rows[i].kernel, rows[i].stride,   pad, pad};
+        for (int pass = 0; pass < N_PASSES; pass++)
+            CHECK_STR(bdpo_conv_algorithm_name(bdpo_conv_choose(&s, (bdpo_conv_pass)pass)),
+                      rows[i].chosen[pass]);
+    }
+}
+
 BDPO_TEST(forcing_an_algorithm_that_cannot_run_aborts)
 {
     bdpo_conv_shape s = {.n = 1,

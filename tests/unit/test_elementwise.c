@@ -51,8 +51,6 @@ static double value(bdpo_unary f, double x)
         return tanh(x);
     case BDPO_UNARY_EXP:
         return exp(x);
-    case BDPO_UNARY_RELU:
-        return fmax(x, 0);
     case BDPO_UNARY_SQUARE:
         return x * x;
     case BDPO_UNARY_CLAMP:
@@ -79,12 +77,10 @@ static double slope(bdpo_unary f, double x)
         return 1 - t * t;
     case BDPO_UNARY_EXP:
         return exp(x);
-    case BDPO_UNARY_RELU:
-        return x > 0;
     case BDPO_UNARY_SQUARE:
         return 2 * x;
     case BDPO_UNARY_CLAMP:
-        return x >= (double)LO && x <= (double)HI;
+        return x > (double)LO && x < (double)HI;
     }
     return NAN;
 }
@@ -168,6 +164,13 @@ static float apply_one(bdpo_unary f, float x)
     return y;
 }
 
+static float slope_of_one(bdpo_unary f, float x)
+{
+    float dx, one = 1;
+    bdpo_unary_backward(&dx, 1, &one, 1, &x, 1, 1, 1, f, LO, HI, false, 1);
+    return dx;
+}
+
 static void extremes(void)
 {
     for (size_t f = 0; f < BDPO_COUNTOF(functions); f++) {
@@ -193,6 +196,9 @@ static void extremes(void)
     CHECK(apply_one(BDPO_UNARY_SILU, 1e30F) == 1e30F);
     CHECK(apply_one(BDPO_UNARY_CLAMP, -INFINITY) == LO);
     CHECK(apply_one(BDPO_UNARY_CLAMP, INFINITY) == HI);
+    CHECK(slope_of_one(BDPO_UNARY_CLAMP, LO) == 0); // as PyTorch has it on a bound
+    CHECK(slope_of_one(BDPO_UNARY_CLAMP, HI) == 0);
+    CHECK(slope_of_one(BDPO_UNARY_CLAMP, nextafterf(HI, 0)) == 1);
 }
 
 BDPO_TEST(unary_at_the_extremes)

@@ -125,3 +125,21 @@ BDPO_TEST(softmax_at_the_extremes)
 {
     for_each_isa(extremes);
 }
+
+// A label below 0 is ignored, one of cols or more is a mistake that must be seen.
+static void labels_outside(void)
+{
+    const float x[3][2] = {{1, 2}, {3, 4}, {5, 7}}, dloss[3] = {1, 1, 1};
+    const int32_t labels[3] = {-1, 2, 1};
+    float loss[3], lse[3], dx[3][2];
+    bdpo_cross_entropy_forward(loss, lse, x[0], 2, labels, 3, 2, 1);
+    bdpo_cross_entropy_backward(dx[0], 2, dloss, lse, x[0], 2, labels, 3, 2, false, 1);
+    CHECK(loss[0] == 0 && dx[0][0] == 0 && dx[0][1] == 0);
+    CHECK(isnan(loss[1]) && isnan(dx[1][0]) && isnan(dx[1][1]));
+    CHECK_NEAR((double)loss[2], log1p(exp(-2)), 1e-6); // a few roundings of lse
+}
+
+BDPO_TEST(cross_entropy_of_labels_outside)
+{
+    for_each_isa(labels_outside);
+}

@@ -161,12 +161,16 @@ BDPO_TEST(cores_are_shared_by_ranks)
 BDPO_TEST(advice_names_the_numbers)
 {
     bdpo_threads two = {.n_threads = 4, .n_ranks = 2, .n_cores = 4},
-                 one = {.n_threads = 3, .n_ranks = 1, .n_cores = 1};
+                 one = {.n_threads = 3, .n_ranks = 1, .n_cores = 1},
+                 ranks = {.n_threads = 1, .n_ranks = 4, .n_cores = 2};
     CHECK_CONTAINS(bdpo_threads_advice(&two).text,
                    "2 processes with 4 threads each on 4 cores: expect it slow, 2 threads would "
                    "fit");
     CHECK_CONTAINS(bdpo_threads_advice(&one).text,
                    "1 process with 3 threads each on 1 core: expect it slow, 1 thread would fit");
+    CHECK_CONTAINS(bdpo_threads_advice(&ranks).text,
+                   "4 processes with 1 thread each on 2 cores: expect it slow, 2 processes would "
+                   "fit");
 }
 
 // ---- waiting -------------------------------------------------------------------------------

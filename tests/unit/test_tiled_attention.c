@@ -259,6 +259,29 @@ BDPO_TEST(attention_without_keys_is_zero)
     for_each_isa(no_keys);
 }
 
+// Lengths come from data: below 0 they mean none, above the number of keys all.
+static void lengths_outside(void)
+{
+    static const int32_t outside[] = {-3, 51}, inside[] = {0, 50};
+    bdpo_attention_shape s = {2, 70, 50, 2, 24, 1, false, outside};
+    attention a = attention_new(s, 3, 1);
+    s.key_lengths = inside;
+    attention b = attention_new(s, 3, 1);
+    run(&a, 2);
+    run(&b, 2);
+    CHECK_SAME(&a.y, &b.y);
+    CHECK_SAME(&a.dq, &b.dq);
+    CHECK_SAME(&a.dk, &b.dk);
+    CHECK_SAME(&a.dv, &b.dv);
+    attention_free(&a);
+    attention_free(&b);
+}
+
+BDPO_TEST(attention_of_lengths_outside)
+{
+    for_each_isa(lengths_outside);
+}
+
 // A NaN in one query spoils that query's result and no other; hidden keys spoil nothing.
 static void nan_stays_where_it_is(void)
 {
