@@ -28,7 +28,7 @@ typedef struct bdpo_lora_keys {
 
 // The spellings in the order in which they are looked for; the first is how we write a diffusers
 // file. False where the layer has no name of this spelling.
-enum { BDPO_LORA_N_SPELLINGS = 16 };
+enum { BDPO_LORA_N_SPELLINGS = 17 };
 bool bdpo_lora_spell(bdpo_lora_keys *out, int spelling, const bdpo_lora_component *component,
                      const char *path);
 
