@@ -102,7 +102,7 @@ static bool run(corpus *c)
     FILE *file = fopen(c->path, "wb");
     CHECK(file != NULL);
     CHECK_U64(fwrite(c->mutant, 1, c->size, file), c->size);
-    CHECK_INT(fclose(file), 0);
+    CHECK_INT(fclose(file), 0); // cppcheck-suppress resourceLeak
     bdpo_status status = c->target->read(c->path);
     if (status == BDPO_OK) return true;
     const char *message = bdpo_message();

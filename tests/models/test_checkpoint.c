@@ -27,7 +27,7 @@ typedef struct fake {
 static const char *write_fakes(const char *file, const fake *fakes,
                                const bdpo_safetensors_options *options)
 {
-    static const float zeros[4096];
+    static const float zeros[512 * 1024]; // of the largest fake
     bdpo_tensor_to_write tensors[16];
     size_t n = 0;
     for (; fakes[n].name; n++)

@@ -151,7 +151,7 @@ def write_safetensors():
     tensors["näme \"quoted\"\\\n"] = torch.ones(1)
     path = os.path.join(OUT, "dtypes.safetensors")
     safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
-    write_description("dtypes.safetensors", tensors)
+    write_description("dtypes.safetensors", {**tensors, "format": "pt"})
     # The library's order of metadata is random: saved until it is the sorted one.
     metadata = {"format": "pt", "alpha": "1", "note": "a\"b\\c\n\x01 é"}
     wanted = b'"__metadata__":{"alpha":"1","format":"pt","note":'
