@@ -6,5 +6,6 @@
 
 extern const bdpo_command bdpo_cmd_convert;
 extern const bdpo_command bdpo_cmd_inspect;
+extern const bdpo_command bdpo_cmd_merge;
 
 #endif

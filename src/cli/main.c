@@ -6,7 +6,8 @@
 #include "cli/command_help.h"
 #include "cli/commands.h"
 
-static const bdpo_command *const commands[] = {&bdpo_cmd_convert, &bdpo_cmd_inspect, NULL};
+static const bdpo_command *const commands[] = {&bdpo_cmd_convert, &bdpo_cmd_inspect,
+                                               &bdpo_cmd_merge, NULL};
 
 static const bdpo_command *find(const char *name)
 {
