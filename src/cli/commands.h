@@ -5,7 +5,9 @@
 #include "cli/command.h"
 
 extern const bdpo_command bdpo_cmd_convert;
+extern const bdpo_command bdpo_cmd_demo_model;
 extern const bdpo_command bdpo_cmd_inspect;
 extern const bdpo_command bdpo_cmd_merge;
+extern const bdpo_command bdpo_cmd_sample;
 
 #endif
