@@ -15,8 +15,7 @@ bdpo_path bdpo_path_join(const char *parent, const char *format, ...)
     BDPO_ASSERT(begin >= 0 && begin < (int)sizeof path.text);
     va_list arguments;
     va_start(arguments, format);
-    int length =
-        vsnprintf(path.text + begin, sizeof path.text - (size_t)begin, format, arguments);
+    int length = vsnprintf(path.text + begin, sizeof path.text - (size_t)begin, format, arguments);
     va_end(arguments);
     BDPO_ASSERT(length > 0 && length < (int)sizeof path.text - begin);
     return path;
@@ -50,10 +49,14 @@ static bdpo_node *scaled(const bdpo_builder *b, const bdpo_lora_module *m, bdpo_
 static bdpo_node *activate(bdpo_graph *g, bdpo_node *x, bdpo_activation activation)
 {
     switch (activation) {
-    case BDPO_NO_ACTIVATION: return x;
-    case BDPO_SILU: return bdpo_silu(g, x);
-    case BDPO_GELU: return bdpo_gelu(g, x);
-    case BDPO_QUICK_GELU: return bdpo_quick_gelu(g, x);
+    case BDPO_NO_ACTIVATION:
+        return x;
+    case BDPO_SILU:
+        return bdpo_silu(g, x);
+    case BDPO_GELU:
+        return bdpo_gelu(g, x);
+    case BDPO_QUICK_GELU:
+        return bdpo_quick_gelu(g, x);
     }
     BDPO_BUG("no activation %d", (int)activation);
 }
@@ -66,8 +69,7 @@ bdpo_node *bdpo_linear_at(const bdpo_builder *b, const char *path, bdpo_node *x,
     bdpo_node *y = bdpo_linear(g, x, param(b, path, "weight"), bias_of(b, path, bias),
                                m ? BDPO_NO_ACTIVATION : activation);
     if (!m) return y;
-    bdpo_node *low =
-        bdpo_linear(g, x, param(b, path, "lora_A.weight"), NULL, BDPO_NO_ACTIVATION);
+    bdpo_node *low = bdpo_linear(g, x, param(b, path, "lora_A.weight"), NULL, BDPO_NO_ACTIVATION);
     bdpo_node *high = bdpo_linear(g, scaled(b, m, low), param(b, path, "lora_B.weight"), NULL,
                                   BDPO_NO_ACTIVATION);
     return activate(g, bdpo_add(g, y, high), activation);
@@ -84,8 +86,7 @@ bdpo_node *bdpo_conv2d_at(const bdpo_builder *b, const char *path, bdpo_node *x,
 {
     bdpo_graph *g = b->graph;
     const bdpo_lora_module *m = adapter_of(b, path);
-    bdpo_node *y =
-        bdpo_conv2d(g, x, param(b, path, "weight"), bias_of(b, path, bias), options);
+    bdpo_node *y = bdpo_conv2d(g, x, param(b, path, "weight"), bias_of(b, path, bias), options);
     if (!m) return y;
     bdpo_node *low = bdpo_conv2d(g, x, param(b, path, "lora_A.weight"), NULL, options);
     bdpo_node *high =
@@ -417,11 +418,8 @@ void bdpo_transformer_params(bdpo_param_list *list, const char *path, int64_t ch
 
 bdpo_node *bdpo_downsample_at(const bdpo_builder *b, const char *path, bdpo_node *x, int padding)
 {
-    bdpo_conv2d_options options = {.stride = 2,
-                                   .pad_top = padding,
-                                   .pad_left = padding,
-                                   .pad_bottom = 1,
-                                   .pad_right = 1};
+    bdpo_conv2d_options options = {
+        .stride = 2, .pad_top = padding, .pad_left = padding, .pad_bottom = 1, .pad_right = 1};
     return bdpo_conv2d_at(b, bdpo_path_join(path, "conv").text, x, true, &options);
 }
 

@@ -107,6 +107,7 @@ bdpo_status bdpo_lora_add(bdpo_lora *lora, const char *path, bdpo_shape weight, 
 {
     TRY(check_module(path, &weight, rank, alpha));
     TRY(grow(lora));
+    BDPO_ASSERT(lora->modules && lora->slots);
     int *slot = slot_of(lora, path);
     if (*slot) return bdpo_fail(BDPO_BAD_ARGUMENT, "%s has an adapter already", path);
     char *kept = bdpo_arena_strdup(lora->arena, path);
@@ -142,8 +143,7 @@ enum { GROUP_PARTS = 9 };
 static const struct {
     const char *name, *ends[GROUP_PARTS]; // up to the first NULL
 } groups[] = {
-    {"attention",
-     {"to_q", "to_k", "to_v", "to_out.0", "q_proj", "k_proj", "v_proj", "out_proj"}},
+    {"attention", {"to_q", "to_k", "to_v", "to_out.0", "q_proj", "k_proj", "v_proj", "out_proj"}},
     {"feed-forward", {"ff.net.0.proj", "ff.net.2", "fc1", "fc2"}},
     {"projections", {"proj_in", "proj_out"}},
     {"convolutions",
@@ -267,8 +267,7 @@ bdpo_status bdpo_lora_init(const bdpo_lora *lora, bdpo_store *store, bdpo_lora_s
 {
     for (int i = 0; i < lora->count; i++) {
         const bdpo_lora_module *m = &lora->modules[i];
-        bdpo_random_key key = {
-            .seed = seed, .sample = (uint64_t)i, .purpose = BDPO_RANDOM_INIT};
+        bdpo_random_key key = {.seed = seed, .sample = (uint64_t)i, .purpose = BDPO_RANDOM_INIT};
         int64_t out = m->weight.dim[0], in = bdpo_shape_count(&m->weight) / out;
         TRY(write_matrix(store, m, "lora_A", m->rank * in, start, &key));
         TRY(write_matrix(store, m, "lora_B", m->rank * out, start, NULL));

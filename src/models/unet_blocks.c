@@ -1,5 +1,6 @@
-// The levels of unet_blocks.h: diffusers' CrossAttnDownBlock2D, DownBlock2D, UNetMidBlock2DCrossAttn,
-// CrossAttnUpBlock2D and UpBlock2D. Blocks of the way up are numbered from the smallest level on.
+// The levels of unet_blocks.h: diffusers' CrossAttnDownBlock2D, DownBlock2D,
+// UNetMidBlock2DCrossAttn, CrossAttnUpBlock2D and UpBlock2D. Blocks of the way up are numbered from
+// the smallest level on.
 #include "models/unet_blocks.h"
 
 void bdpo_unet_push(bdpo_unet_skips *skips, bdpo_node *x)

@@ -2,8 +2,8 @@
 // must have the value at which it changes nothing.
 #include "models/unet_config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // A field of the file being read.
@@ -22,13 +22,13 @@ typedef struct json_text {
 static json_text print_value(const json_t *value)
 {
     json_text out = {"nothing"};
-    if (!value) return out;
-    size_t size = sizeof out.text - 4;
-    size_t length = json_dumpb(value, out.text, size, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (length <= size)
-        out.text[length] = '\0';
-    else
-        memcpy(out.text + size, "...", 4);
+    char *whole =
+        value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
+    if (!whole) return out;
+    bool cut = strlen(whole) >= sizeof out.text;
+    snprintf(out.text, sizeof out.text, "%.*s%s", (int)sizeof out.text - 4, whole,
+             cut ? "..." : "");
+    free(whole);
     return out;
 }
 
@@ -121,8 +121,8 @@ static bdpo_status read_channels(const reader *r, bdpo_unet_config *out)
 
 // Which levels attend: the types of the blocks, in the order of the way.
 static bdpo_status read_types(const reader *r, const bdpo_unet_config *config, const char *name,
-                              const char *const defaults[4], const char *plain,
-                              const char *attends, bool out[BDPO_UNET_MAX_LEVELS])
+                              const char *const defaults[4], const char *plain, const char *attends,
+                              bool out[BDPO_UNET_MAX_LEVELS])
 {
     const json_t *list = get(r, name);
     size_t n = list ? json_array_size(list) : 4;
@@ -144,7 +144,7 @@ static bdpo_status read_attending(const reader *r, bdpo_unet_config *out)
     static const char down[] = "CrossAttnDownBlock2D", up[] = "CrossAttnUpBlock2D";
     static const char *const down_defaults[] = {down, down, down, "DownBlock2D"};
     static const char *const up_defaults[] = {"UpBlock2D", up, up, up};
-    bool attends[BDPO_UNET_MAX_LEVELS];
+    bool attends[BDPO_UNET_MAX_LEVELS] = {false};
     int n = out->n_levels;
     TRY(read_types(r, out, "down_block_types", down_defaults, "DownBlock2D", down, attends));
     for (int i = 0; i < n; i++) out->level[i].down_attends = attends[i];
@@ -289,18 +289,42 @@ static bdpo_status read_rest(const reader *r, bdpo_unet_config *out)
 
 // Read above, or without effect on what is computed.
 static const char *const known[] = {
-    "block_out_channels", "down_block_types", "up_block_types", "layers_per_block",
-    "transformer_layers_per_block", "attention_head_dim", "num_attention_heads",
-    "cross_attention_dim", "sample_size", "in_channels", "out_channels", "center_input_sample",
-    "flip_sin_to_cos", "freq_shift", "time_embedding_dim", "norm_num_groups", "norm_eps",
-    "downsample_padding", "mid_block_scale_factor", "conv_in_kernel", "conv_out_kernel",
-    "use_linear_projection", "upcast_attention", "addition_embed_type", "addition_time_embed_dim",
+    "block_out_channels",
+    "down_block_types",
+    "up_block_types",
+    "layers_per_block",
+    "transformer_layers_per_block",
+    "attention_head_dim",
+    "num_attention_heads",
+    "cross_attention_dim",
+    "sample_size",
+    "in_channels",
+    "out_channels",
+    "center_input_sample",
+    "flip_sin_to_cos",
+    "freq_shift",
+    "time_embedding_dim",
+    "norm_num_groups",
+    "norm_eps",
+    "downsample_padding",
+    "mid_block_scale_factor",
+    "conv_in_kernel",
+    "conv_out_kernel",
+    "use_linear_projection",
+    "upcast_attention",
+    "addition_embed_type",
+    "addition_time_embed_dim",
     "projection_class_embeddings_input_dim",
     "addition_embed_type_num_heads", // of another addition_embed_type
     "resnet_out_scale_factor",       // of other block types
     "resnet_skip_time_act",          // likewise
     // what diffusers' moving average leaves in a configuration
-    "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step",
+    "decay",
+    "inv_gamma",
+    "min_decay",
+    "optimization_step",
+    "power",
+    "update_after_step",
     "use_ema_warmup",
 };
 
@@ -340,8 +364,7 @@ static bool is_off(const json_t *value)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(value, i, item)
-        if (!json_is_false(item)) return false;
+    json_array_foreach(value, i, item) if (!json_is_false(item)) return false;
     return json_is_null(value) || json_is_false(value) || json_is_array(value);
 }
 

@@ -88,8 +88,7 @@ bdpo_status block_declare(bdpo_store *store, const block_shape *s)
 
 bdpo_node *block_build(bdpo_graph *g, const block_shape *s)
 {
-    bdpo_builder b = {.graph = g,
-                      .segments = s->lean ? BDPO_SEGMENTS_LEAN : BDPO_SEGMENTS_COARSE};
+    bdpo_builder b = {.graph = g, .segments = s->lean ? BDPO_SEGMENTS_LEAN : BDPO_SEGMENTS_COARSE};
     bdpo_node *x = bdpo_param(g, "x");
     if (s->kind == BLOCK_RESIDUAL) {
         bdpo_residual_options options = residual_options(s);
