@@ -89,6 +89,7 @@ static bdpo_status need(const bdpo_pickle *p, size_t n)
 
 static bdpo_status pop(bdpo_pickle *p, bdpo_pickle_value **out)
 {
+    *out = NULL;
     TRY(need(p, 1));
     *out = p->stack[--p->depth];
     return BDPO_OK;
@@ -106,6 +107,8 @@ static bdpo_status push_mark(bdpo_pickle *p)
 // The values above the last mark: items[0..*n), valid until the next push.
 static bdpo_status pop_mark(bdpo_pickle *p, bdpo_pickle_value ***items, size_t *n)
 {
+    *items = NULL;
+    *n = 0;
     if (p->n_marks == 0) return bdpo_pickle_fail(p, "an opcode takes a mark, there is none");
     size_t mark = p->marks[--p->n_marks];
     *n = p->depth - mark;
@@ -144,10 +147,10 @@ static bdpo_status memo_get(bdpo_pickle *p, uint64_t index)
 
 static bdpo_status take(bdpo_pickle *p, const unsigned char **out, uint64_t n)
 {
+    *out = p->bytes + p->at;
     if (n > p->size - p->at)
         return bdpo_pickle_fail(p, "%llu bytes are announced, %zu are left", (unsigned long long)n,
                                 p->size - p->at);
-    *out = p->bytes + p->at;
     p->at += (size_t)n;
     return BDPO_OK;
 }
@@ -155,8 +158,8 @@ static bdpo_status take(bdpo_pickle *p, const unsigned char **out, uint64_t n)
 static bdpo_status take_uint(bdpo_pickle *p, uint64_t *out, int n_bytes)
 {
     const unsigned char *bytes;
-    TRY(take(p, &bytes, (uint64_t)n_bytes));
     *out = 0;
+    TRY(take(p, &bytes, (uint64_t)n_bytes));
     for (int i = n_bytes; i-- > 0;) *out = *out << 8 | bytes[i];
     return BDPO_OK;
 }
@@ -305,8 +308,9 @@ static bdpo_status take_line(bdpo_pickle *p, const char **out, size_t *n)
 {
     const unsigned char *start = p->bytes + p->at;
     const unsigned char *end = memchr(start, '\n', p->size - p->at);
-    if (!end) return bdpo_pickle_fail(p, "a name without its end");
     *out = (const char *)start;
+    *n = 0;
+    if (!end) return bdpo_pickle_fail(p, "a name without its end");
     *n = (size_t)(end - start);
     p->at += *n + 1;
     return BDPO_OK;

@@ -165,8 +165,7 @@ static bdpo_status write_item(bdpo_file_writer *writer, const char *path, const 
                               const bdpo_safetensors_options *options)
 {
     if (it->size_bytes == 0) return BDPO_OK;
-    if (it->tensor->data)
-        return bdpo_file_writer_write(writer, it->tensor->data, it->size_bytes);
+    if (it->tensor->data) return bdpo_file_writer_write(writer, it->tensor->data, it->size_bytes);
     bdpo_tensor_sink sink = {writer, path, it, 0};
     TRY(options->source(options->context, it->index, &sink));
     return sink.n_bytes == it->size_bytes

@@ -92,7 +92,7 @@ static bdpo_status open_shards(bdpo_tensor_file *file, bdpo_name_entry *names, s
     bdpo_names_sort(names, n);
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(names[i].name, names[i - 1].name) != 0) {
-            const char *path;
+            const char *path = NULL;
             TRY(shard_path(&path, file, names[i].name));
             bdpo_status status = open_file(&file->shards[file->n_shards], path, false);
             if (status == BDPO_NOT_FOUND)

@@ -78,8 +78,9 @@ static bdpo_status find_part(part *out, const reader *r, const char *key)
 
 static bdpo_status locate(const unsigned char **out, const reader *r, const bdpo_pickle_storage *s)
 {
-    part found;
+    part found = {0};
     size_t wanted;
+    *out = NULL;
     TRY(find_part(&found, r, s->key));
     if (!storage_bytes(&wanted, s) || wanted != found.size)
         return bdpo_fail(BDPO_BAD_FILE, "%s: storage %s has %zu bytes, the pickle says %zu of %s",
