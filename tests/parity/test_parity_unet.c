@@ -477,8 +477,8 @@ static char names[sizeof cases / sizeof cases[0]][2][64];
 __attribute__((constructor)) static void register_cases(void)
 {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        snprintf(names[i][0], sizeof names[i][0], "live_%s", cases[i].name);
-        snprintf(names[i][1], sizeof names[i][1], "checkpointing_%s", cases[i].name);
+        snprintf(names[i][0], sizeof names[i][0], "%s_live", cases[i].name);
+        snprintf(names[i][1], sizeof names[i][1], "%s_checkpointing", cases[i].name);
         test_register(__FILE__, cases[i].name, TEST_QUICK, check_small, &cases[i]);
         test_register(__FILE__, names[i][0], TEST_LONG, check_live, &cases[i]);
         test_register(__FILE__, names[i][1], TEST_FULL, check_small_segments, &cases[i]);

@@ -276,7 +276,7 @@ def live(binary, wanted):
             for name, tensor in run_case(case):
                 out.add(name, tensor)
             out.write()
-            test = [binary, "--tier", "long", "-v", f"parity/test_parity_unet:live_{case}"]
+            test = [binary, "--tier", "long", "-v", f"parity/test_parity_unet:{case}_live"]
             environment = {**os.environ, "BDPO_LIVE_DIR": directory}
             failed += subprocess.run(test, env=environment, check=False).returncode != 0
     print(f"{len(wanted) - failed} passed, {failed} failed, 0 skipped")
