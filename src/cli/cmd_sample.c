@@ -287,10 +287,8 @@ static int run(bdpo_invocation *invocation)
     int code = BDPO_EXIT_USAGE;
     double begun_s = bdpo_clock_seconds();
     if (bdpo_sample_options_parse(&options, invocation)) {
-        session s = {.invocation = invocation,
-                     .options = &options,
-                     .job = options.job,
-                     .begun_s = begun_s};
+        session s = {
+            .invocation = invocation, .options = &options, .job = options.job, .begun_s = begun_s};
         bdpo_interrupt_catch();
         bdpo_status status = sample(&s);
         close_session(&s);
@@ -306,8 +304,7 @@ static const bdpo_example examples[] = {
      "four pictures of each prompt, and all on one sheet"},
     {"bdpo sample sdxl -p \"a castle\" -n blurry --sampler dpmpp-2m-karras -s 25",
      "another sampler, with a negative prompt"},
-    {"bdpo sample sd15 -p \"an oil painting\" --image photo.jpg --strength 0.6",
-     "from a picture"},
+    {"bdpo sample sd15 -p \"an oil painting\" --image photo.jpg --strength 0.6", "from a picture"},
     {"bdpo sample v1-5.safetensors --tokenizer sd15 -p \"a cat\" --rng torch --seed 42",
      "a single file; the noise of diffusers' torch.manual_seed(42)"},
     {NULL, NULL}};

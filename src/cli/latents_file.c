@@ -52,8 +52,7 @@ void bdpo_latents_file_add(bdpo_latents_file *f, int call, int n_calls, const fl
         for (int i = 0; i < 4; i++) f->dim[i] = shape->dim[i == 0 ? 0 : i == 1 ? 3 : i - 1];
     }
     char *name = bdpo_arena_alloc(f->arena, NAME_BYTES, 1);
-    float *copy =
-        bdpo_arena_alloc(f->arena, (size_t)bdpo_shape_count(shape), sizeof *copy);
+    float *copy = bdpo_arena_alloc(f->arena, (size_t)bdpo_shape_count(shape), sizeof *copy);
     f->failed |= !f->tensors || !name || !copy || f->count == f->capacity;
     if (f->failed) return;
     snprintf(name, NAME_BYTES, call ? "call.%d" : "start", call);

@@ -7,10 +7,41 @@
 #include "formats/json_write.h"
 
 enum {
-    PROMPT = 1, PROMPTS, NEGATIVE, OUT, STEPS, GUIDANCE, RESCALE, SAMPLER, ETA, SEED, RNG, WIDTH,
-    HEIGHT, BATCH, COUNT, CLIP_SKIP, IMAGE, STRENGTH, ORIGINAL, CROP, TARGET, TILES, FORMAT,
-    QUALITY, PREVIEW, LATENTS, HASH, TOKENIZER, CLEANING, PLAIN_PAD, TYPE, VARIANT, CONFIG,
-    PREDICTION, THREADS
+    PROMPT = 1,
+    PROMPTS,
+    NEGATIVE,
+    OUT,
+    STEPS,
+    GUIDANCE,
+    RESCALE,
+    SAMPLER,
+    ETA,
+    SEED,
+    RNG,
+    WIDTH,
+    HEIGHT,
+    BATCH,
+    COUNT,
+    CLIP_SKIP,
+    IMAGE,
+    STRENGTH,
+    ORIGINAL,
+    CROP,
+    TARGET,
+    TILES,
+    FORMAT,
+    QUALITY,
+    PREVIEW,
+    LATENTS,
+    HASH,
+    TOKENIZER,
+    CLEANING,
+    PLAIN_PAD,
+    TYPE,
+    VARIANT,
+    CONFIG,
+    PREDICTION,
+    THREADS
 };
 
 enum { MOST = 1000000 };
@@ -45,7 +76,8 @@ static bool take_sampling(bool *ok, bdpo_sample_options *o, int option, bdpo_inv
         *ok = bdpo_option_int(&job->n_steps, invocation, "--steps", 1, 1000);
         return true;
     case GUIDANCE:
-        *ok = o->has_guidance = bdpo_option_double(&job->guidance, invocation, "--guidance", 0, 100);
+        *ok = o->has_guidance =
+            bdpo_option_double(&job->guidance, invocation, "--guidance", 0, 100);
         return true;
     case RESCALE:
         *ok = bdpo_option_double(&job->guidance_rescale, invocation, "--guidance-rescale", 0, 1);
@@ -149,7 +181,9 @@ static bool take_other(bdpo_sample_options *o, int option, bdpo_invocation *invo
         return true;
     case TILES:
         if (!bdpo_option_word(&word, invocation, "--tiles", tilings)) return false;
-        o->job.tiling = word == 1 ? BDPO_TILE_ALWAYS : word == 2 ? BDPO_TILE_NEVER : BDPO_TILE_LARGE;
+        o->job.tiling = word == 1   ? BDPO_TILE_ALWAYS
+                        : word == 2 ? BDPO_TILE_NEVER
+                                    : BDPO_TILE_LARGE;
         return true;
     case QUALITY:
         return bdpo_option_int(&o->quality, invocation, "--quality", 1, 100);
@@ -159,8 +193,8 @@ static bool take_other(bdpo_sample_options *o, int option, bdpo_invocation *invo
         return o->model.tokenizer.plain_pad = true;
     case CLEANING:
         text = bdpo_option_text(invocation);
-        return text && say_bad(invocation,
-                               bdpo_clip_pipeline_parse(&o->model.tokenizer.pipeline, text));
+        return text &&
+               say_bad(invocation, bdpo_clip_pipeline_parse(&o->model.tokenizer.pipeline, text));
     case TYPE:
         o->open.type = bdpo_option_text(invocation);
         return o->open.type && say_bad(invocation, bdpo_model_type_parse(&type, o->open.type));
@@ -221,30 +255,43 @@ void bdpo_sample_options_release(bdpo_sample_options *o)
 // ---- the table ---------------------------------------------------------------------------------
 
 #define TEXT(name, letter, value, describes, argument)                                             \
-    {name, letter, POPT_ARG_STRING, NULL, value, describes, argument}
-#define FLAG(name, value, describes) {name, '\0', POPT_ARG_NONE, NULL, value, describes, NULL}
+    {                                                                                              \
+        name, letter, POPT_ARG_STRING, NULL, value, describes, argument                            \
+    }
+#define FLAG(name, value, describes)                                                               \
+    {                                                                                              \
+        name, '\0', POPT_ARG_NONE, NULL, value, describes, NULL                                    \
+    }
 
 const struct poptOption bdpo_sample_option_table[] = {
     TEXT("prompt", 'p', PROMPT, "what to paint; may be given several times", "TEXT"),
     TEXT("prompts", '\0', PROMPTS, "a file with a prompt on each line", "FILE"),
     TEXT("negative", 'n', NEGATIVE, "what guidance leads away from", "TEXT"),
-    TEXT("out", 'o', OUT, "directory for NNNNN-seed.png, or one file; without it samples", "DIR|FILE"),
+    TEXT("out", 'o', OUT, "directory for NNNNN-seed.png, or one file; without it samples",
+         "DIR|FILE"),
     TEXT("steps", 's', STEPS, "without it 50", "N"),
-    TEXT("guidance", 'g', GUIDANCE, "without it 7.5 (sdxl: 5); up to 1 none, and half the work", "X"),
+    TEXT("guidance", 'g', GUIDANCE, "without it 7.5 (sdxl: 5); up to 1 none, and half the work",
+         "X"),
     TEXT("guidance-rescale", '\0', RESCALE, "0 to 1: against overexposure by guidance", "X"),
-    TEXT("sampler", '\0', SAMPLER, "ddpm, ddim, pndm, euler, euler-ancestral, heun, dpmpp-2m, "
-         "dpmpp-2m-karras; without it the model's own", "NAME"),
+    TEXT("sampler", '\0', SAMPLER,
+         "ddpm, ddim, pndm, euler, euler-ancestral, heun, dpmpp-2m, "
+         "dpmpp-2m-karras; without it the model's own",
+         "NAME"),
     TEXT("eta", '\0', ETA, "of ddim: 0 no noise in the steps, 1 as ddpm", "X"),
     TEXT("seed", '\0', SEED, "of a prompt's first picture, the next has N + 1; without it 0", "N"),
-    TEXT("rng", '\0', RNG, "torch: the noise of diffusers on a CPU; without it philox", "philox|torch"),
+    TEXT("rng", '\0', RNG, "torch: the noise of diffusers on a CPU; without it philox",
+         "philox|torch"),
     TEXT("width", '\0', WIDTH, "in pixels; without it what the model was trained on", "W"),
     TEXT("height", '\0', HEIGHT, "likewise", "H"),
     TEXT("batch", 'b', BATCH, "pictures that are computed together; without it 1", "N"),
     TEXT("count", 'c', COUNT, "pictures of each prompt; without it 1", "N"),
-    TEXT("clip-skip", '\0', CLIP_SKIP, "layers of the text encoder to leave out, as diffusers "
-         "counts; without it 0", "K"),
+    TEXT("clip-skip", '\0', CLIP_SKIP,
+         "layers of the text encoder to leave out, as diffusers "
+         "counts; without it 0",
+         "K"),
     TEXT("image", 'i', IMAGE, "start from this picture", "FILE"),
-    TEXT("strength", '\0', STRENGTH, "how far from --image: the part of the steps; without it 0.8", "X"),
+    TEXT("strength", '\0', STRENGTH, "how far from --image: the part of the steps; without it 0.8",
+         "X"),
     TEXT("original-size", '\0', ORIGINAL, "sdxl: the size that it shall paint as if", "WxH"),
     TEXT("crop", '\0', CROP, "sdxl: the corner that it shall paint as if cropped at", "XxY"),
     TEXT("target-size", '\0', TARGET, "sdxl: without it the picture's own", "WxH"),
@@ -252,15 +299,20 @@ const struct poptOption bdpo_sample_option_table[] = {
     TEXT("format", 'f', FORMAT, "of the files in DIR; without it png", "png|jpeg|webp"),
     TEXT("quality", '\0', QUALITY, "of jpeg and webp, 1 to 100; without it 75 and 80", "N"),
     TEXT("preview", '\0', PREVIEW, "all pictures (the first 64) on one sheet", "FILE"),
-    TEXT("latents", '\0', LATENTS, "the latents of every step, as safetensors, to compare with other "
-         "programs; for one batch", "FILE"),
+    TEXT("latents", '\0', LATENTS,
+         "the latents of every step, as safetensors, to compare with other "
+         "programs; for one batch",
+         "FILE"),
     FLAG("hash", HASH, "name the model by the SHA-256 of its file; without it by a cheap identity"),
-    TEXT("tokenizer", '\0', TOKENIZER, "diffusers directory with the tokenizers of a single file", "DIR"),
-    TEXT("cleaning", '\0', CLEANING, "fast (as diffusers), slow-ftfy, slow, openai, open-clip", "NAME"),
+    TEXT("tokenizer", '\0', TOKENIZER, "diffusers directory with the tokenizers of a single file",
+         "DIR"),
+    TEXT("cleaning", '\0', CLEANING, "fast (as diffusers), slow-ftfy, slow, openai, open-clip",
+         "NAME"),
     FLAG("plain-pad", PLAIN_PAD, "sd2, sdxl: a \"!\" in a prompt is text, not padding"),
     TEXT("type", '\0', TYPE, "take the model for this, whatever its tensors tell", "sd1|sd2|sdxl"),
     TEXT("variant", '\0', VARIANT, "which files of a directory, e.g. fp16", "NAME"),
-    TEXT("config", '\0', CONFIG, "diffusers directory with the configurations of a single file", "DIR"),
+    TEXT("config", '\0', CONFIG, "diffusers directory with the configurations of a single file",
+         "DIR"),
     TEXT("prediction", '\0', PREDICTION, "what the model predicts, where it does not tell",
          "epsilon|v_prediction"),
     TEXT("threads", '\0', THREADS, "without it all cores that this process may use", "N"),

@@ -13,8 +13,8 @@ typedef struct bdpo_sample_output {
     const bdpo_pipeline *pipeline;
     const bdpo_model_identity *model;
     bdpo_model_type type;
-    bool one_file;     // options->out is the file
-    int64_t first;     // number of the first file in the directory
+    bool one_file; // options->out is the file
+    int64_t first; // number of the first file in the directory
 } bdpo_sample_output;
 
 // Decides whether `out` is a file (a single picture, and its name ends in .png, .jpg, .jpeg or

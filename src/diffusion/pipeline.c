@@ -18,9 +18,8 @@ bdpo_status bdpo_pipeline_open(bdpo_pipeline **out, bdpo_engine *engine,
     if (!p) return bdpo_fail(BDPO_NO_MEMORY, "no memory for a pipeline");
     bdpo_status status = bdpo_pipeline_model_load(&p->model, engine, checkpoint, options);
     if (status == BDPO_OK)
-        status =
-            bdpo_scheduler_config_parse(&p->scheduler, p->model->scheduler,
-                                        strlen(p->model->scheduler), "scheduler_config.json");
+        status = bdpo_scheduler_config_parse(&p->scheduler, p->model->scheduler,
+                                             strlen(p->model->scheduler), "scheduler_config.json");
     if (status == BDPO_OK)
         *out = p;
     else

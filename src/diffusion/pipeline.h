@@ -50,8 +50,8 @@ typedef struct bdpo_generation {
     const char *const *prompts; // [n_images]
     const char *negative;       // for all; NULL: none
     int width, height;          // multiples of the autoencoder's factor
-    const uint64_t *seeds;      // [n_seeds]; one for each image, or one for the batch, in which case
-    int n_seeds;                // see initial_noise.h
+    const uint64_t *seeds; // [n_seeds]; one for each image, or one for the batch, in which case
+    int n_seeds;           // see initial_noise.h
     bdpo_noise_rng rng;
     const char *sampler; // of bdpo_sampler_name(); NULL: the checkpoint's own scheduler
     int n_steps;

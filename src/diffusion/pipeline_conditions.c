@@ -6,7 +6,7 @@
 #include "diffusion/text_conditioning.h"
 
 typedef struct rows {
-    float *context, *pooled;       // of all rows; pooled NULL without
+    float *context, *pooled;         // of all rows; pooled NULL without
     int64_t context_row, pooled_row; // values of one
 } rows;
 

@@ -15,11 +15,11 @@ typedef struct run {
     bdpo_sampler *sampler;
     bdpo_plan *plan;
     bdpo_conditions conditions;
-    bdpo_shape shape;  // of the latents
-    int64_t count;     // values of a latent
-    int rows;          // of the UNet's batch: branches times images
-    float *input;      // [rows, h, w, c], then the prediction
-    float *timesteps;  // [rows]
+    bdpo_shape shape; // of the latents
+    int64_t count;    // values of a latent
+    int rows;         // of the UNet's batch: branches times images
+    float *input;     // [rows, h, w, c], then the prediction
+    float *timesteps; // [rows]
     size_t input_bytes;
 } run;
 
@@ -40,8 +40,7 @@ static void build_unet(bdpo_graph *graph, const bdpo_plan_key *key, const void *
     if (config->text_time) {
         bdpo_shape pooled = BDPO_SHAPE(rows, bdpo_pipeline_pooled_width(m));
         in.pooled = bdpo_input(graph, "pooled", BDPO_F32, pooled);
-        in.time_ids =
-            bdpo_input(graph, "time ids", BDPO_F32, BDPO_SHAPE(rows, BDPO_UNET_TIME_IDS));
+        in.time_ids = bdpo_input(graph, "time ids", BDPO_F32, BDPO_SHAPE(rows, BDPO_UNET_TIME_IDS));
     }
     bdpo_output(graph, "prediction", bdpo_unet(&b, config, &in));
 }
@@ -55,8 +54,7 @@ static bdpo_status write_conditions(const run *r)
     size_t context = (size_t)m->text[0].n_ids * (size_t)bdpo_pipeline_context_width(m);
     TRY(bdpo_plan_write(r->plan, "context", c->context, context * row));
     if (!c->pooled) return BDPO_OK;
-    TRY(bdpo_plan_write(r->plan, "pooled", c->pooled,
-                        (size_t)bdpo_pipeline_pooled_width(m) * row));
+    TRY(bdpo_plan_write(r->plan, "pooled", c->pooled, (size_t)bdpo_pipeline_pooled_width(m) * row));
     return bdpo_plan_write(r->plan, "time ids", c->time_ids, BDPO_UNET_TIME_IDS * row);
 }
 
@@ -113,8 +111,7 @@ static bdpo_status predict(const run *r, const float *latents, float timestep)
     if (r->conditions.branches == 2) memcpy(r->input + half, r->input, half * sizeof *r->input);
     for (int i = 0; i < r->rows; i++) r->timesteps[i] = timestep;
     TRY(bdpo_plan_write(r->plan, "sample", r->input, r->input_bytes));
-    TRY(bdpo_plan_write(r->plan, "timestep", r->timesteps,
-                        (size_t)r->rows * sizeof *r->timesteps));
+    TRY(bdpo_plan_write(r->plan, "timestep", r->timesteps, (size_t)r->rows * sizeof *r->timesteps));
     TRY(bdpo_plan_run(r->plan));
     TRY(bdpo_plan_read(r->plan, "prediction", r->input, r->input_bytes));
     if (r->conditions.branches == 2)

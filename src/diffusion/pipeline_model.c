@@ -70,9 +70,8 @@ static bdpo_status open_tokenizer(bdpo_text_encoder *t, const char *directory,
     bdpo_clip_bpe_info info = bdpo_clip_bpe_get_info(t->tokenizer);
     t->n_ids = info.max_length < t->config.positions ? info.max_length : t->config.positions;
     if (info.n_ids > t->config.vocabulary)
-        return bdpo_fail(BDPO_BAD_FILE,
-                         "%s: has %d tokens, expected at most vocab_size %d of %s", directory,
-                         info.n_ids, t->config.vocabulary, config_file);
+        return bdpo_fail(BDPO_BAD_FILE, "%s: has %d tokens, expected at most vocab_size %d of %s",
+                         directory, info.n_ids, t->config.vocabulary, config_file);
     if (t->n_ids < 2)
         return bdpo_fail(BDPO_BAD_FILE, "%s: model_max_length is %d, expected 2 or more", directory,
                          info.max_length);
@@ -107,10 +106,11 @@ static bdpo_status load_texts(bdpo_pipeline_model *m, const bdpo_checkpoint *c,
     const char *tokenizers = o->tokenizers ? o->tokenizers : bdpo_checkpoint_tokenizers(c);
     int count = info.type == BDPO_SDXL ? 2 : 1;
     if (!tokenizers)
-        return bdpo_fail(BDPO_NOT_FOUND,
-                         "%s: a single file has no tokenizer; expected --tokenizer DIR, a diffusers "
-                         "directory of the same family",
-                         info.path);
+        return bdpo_fail(
+            BDPO_NOT_FOUND,
+            "%s: a single file has no tokenizer; expected --tokenizer DIR, a diffusers "
+            "directory of the same family",
+            info.path);
     for (; m->n_text < count; m->n_text++)
         TRY(load_text(m, c, m->n_text, tokenizers, &o->tokenizer));
     return BDPO_OK;

@@ -29,15 +29,16 @@ typedef struct bdpo_pipeline_model {
     const bdpo_lora *unet_lora; // NULL: none
     bdpo_vae_config vae;
     bdpo_store *vae_store;
-    char *scheduler;    // text of scheduler_config.json
-    bool zero_negative; // force_zeros_for_empty_prompt: without a negative prompt, zeros stand
-                        // for its embeddings (SDXL)
+    char *scheduler;     // text of scheduler_config.json
+    bool zero_negative;  // force_zeros_for_empty_prompt: without a negative prompt, zeros stand
+                         // for its embeddings (SDXL)
     size_t weight_bytes; // of all stores
     size_t mapped_bytes; // of these, what stays in the files
 } bdpo_pipeline_model;
 
 typedef struct bdpo_pipeline_model_options {
-    const char *tokenizers; // a directory with tokenizer/ (and tokenizer_2/); NULL: the checkpoint's
+    const char
+        *tokenizers; // a directory with tokenizer/ (and tokenizer_2/); NULL: the checkpoint's
     bdpo_clip_bpe_options tokenizer;
 } bdpo_pipeline_model_options;
 

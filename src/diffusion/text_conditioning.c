@@ -64,8 +64,7 @@ static bdpo_status encode(float *hidden, float *pooled, int32_t *ids, const enco
     TRY(bdpo_plan_read(plan, "hidden", hidden,
                        n_ids * (size_t)config->tower.width * sizeof *hidden));
     if (!e->pooled) return BDPO_OK;
-    return bdpo_plan_read(plan, "pooled", pooled,
-                          (size_t)config->projection_dim * sizeof *pooled);
+    return bdpo_plan_read(plan, "pooled", pooled, (size_t)config->projection_dim * sizeof *pooled);
 }
 
 // ---- all encoders ------------------------------------------------------------------------------

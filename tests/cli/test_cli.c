@@ -29,7 +29,7 @@ BDPO_TEST(version_and_help)
     const program_result *r = RUN(NULL, "--help");
     CHECK_INT(r->code, 0);
     CHECK_STR(r->err, "");
-    CHECK_CONTAINS(r->out, "  inspect  what is in a checkpoint\n");
+    CHECK_CONTAINS(r->out, "  inspect     what is in a checkpoint\n");
     r = RUN(NULL, "inspect", "--help");
     CHECK_INT(r->code, 0);
     CHECK_CONTAINS(r->out, "usage: bdpo inspect [options] FILE|DIR\n");
