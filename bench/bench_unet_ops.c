@@ -1,6 +1,7 @@
 // The operators that are no product, norm or attention, at the shapes of the SD 1.5 and SDXL UNets
 // and at small ones, through the engine: the value alone, and value and gradients. They are bound
-// by memory: GB/s count what each node reads and writes once.
+// by memory: GB/s count what each node reads and writes once. Of an embedding and of gathered rows
+// that is the whole table, of which they touch little: look at their time.
 #include "bench.h"
 
 #include <bdpo/bdpo.h>

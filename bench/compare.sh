@@ -76,7 +76,7 @@ awk -F, '
       sum[group] += log(ratio); count[group]++
       if (!(group in least) || ratio < least[group]) least[group] = ratio
       unit = kind == "memory" ? 1048576 : 0.001
-      printf "%-52s ours %10.2f  torch %10.2f %-3s  x %.2f\n", name, ours[name] / unit, \
+      printf "%-52s ours %10.3f  torch %10.3f %-3s  x %.2f\n", name, ours[name] / unit, \
         theirs[name] / unit, kind == "memory" ? "MiB" : "ms", ratio | "sort"
     }
     close("sort")
