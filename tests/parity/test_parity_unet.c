@@ -62,8 +62,9 @@ static bool ends_with(const char *text, const char *end)
 // As in tools/parity/unet.py.
 static double weight_scale(const bdpo_param_spec *spec)
 {
-    static const char *const weak[] = {"conv2.weight", "to_out.0.weight", "ff.net.2.weight",
-                                       "proj_out.weight", "lora_B.weight"};
+    static const char *const weak[] = {"conv_in.weight",  "proj_in.weight",  "conv2.weight",
+                                       "to_out.0.weight", "ff.net.2.weight", "proj_out.weight",
+                                       "lora_B.weight"};
     double fan_in = (double)bdpo_shape_count(&spec->shape) / (double)spec->shape.dim[0];
     double scale = pow(fan_in, -0.5);
     for (size_t i = 0; i < sizeof weak / sizeof weak[0]; i++)

@@ -99,7 +99,7 @@ CASES = {
     "small15_lora_all": ("small15", 1, 16, 16, (ALL, 4, 6)),
 }
 FULL = "sd15"
-WEAK = ("conv2", "to_out.0", "ff.net.2", "proj_out", "lora_B")
+WEAK = ("conv_in", "proj_in", "conv2", "to_out.0", "ff.net.2", "proj_out", "lora_B")
 
 
 def values(name, count, scale, shift=0.0):
@@ -117,7 +117,8 @@ def values(name, count, scale, shift=0.0):
 
 def parameter(case, name, shape):
     """A parameter by its name in our layout: gains near 1, small biases, weights that keep a
-    signal's size, and a tenth of that at the end of a residual branch or an adapter."""
+    signal's size, and a tenth of that at the end of a residual branch or an adapter, and before
+    norms, so that their epsilons count."""
     key, count = f"{case}/{name}", int(np.prod(shape))
     layer = name.removesuffix(".weight")
     if name.endswith("bias"):
