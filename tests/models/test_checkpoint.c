@@ -29,12 +29,16 @@ static const char *write_fakes(const char *file, const fake *fakes,
     static const float zeros[4096];
     bdpo_tensor_to_write tensors[16];
     size_t n = 0;
-    for (; fakes[n].name; n++)
+    for (; fakes[n].name; n++) {
+        int64_t count = 1;
+        for (int i = 0; i < fakes[n].n_dims; i++) count *= fakes[n].dim[i];
+        CHECK(n < BDPO_COUNTOF(tensors) && count <= (int64_t)BDPO_COUNTOF(zeros));
         tensors[n] = (bdpo_tensor_to_write){.name = fakes[n].name,
                                             .dtype = BDPO_STORED_F32,
                                             .n_dims = fakes[n].n_dims,
                                             .dim = fakes[n].dim,
                                             .data = zeros};
+    }
     const char *path = scratch_path(file);
     CHECK_OK(bdpo_safetensors_write(path, tensors, n, options));
     return path;
@@ -169,7 +173,7 @@ static void check_detected(const fake *fakes, bool known, bdpo_model_type type,
 BDPO_TEST(types_are_told_by_tensors)
 {
     const bdpo_prediction unknown = BDPO_PREDICTS_UNKNOWN;
-    check_detected((fake[]){{TO_K, 2, {320, 768}}, {FIRST, 4, {320, 4, 1, 1}}, {0}}, true, BDPO_SD1,
+    check_detected((fake[]){{TO_K, 2, {4, 768}}, {FIRST, 4, {320, 4, 1, 1}}, {0}}, true, BDPO_SD1,
                    unknown, 4);
     check_detected((fake[]){{TO_K, 2, {1, 1024}}, {FIRST, 4, {2, 9, 3, 3}}, {0}}, true, BDPO_SD2,
                    unknown, 9);
