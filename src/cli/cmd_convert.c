@@ -50,6 +50,11 @@ static bool take(options *o, int option, bdpo_invocation *invocation)
 static void warn(bdpo_log *log, const bdpo_checkpoint *c, const bdpo_model_to_write *model,
                  bool single)
 {
+    bdpo_model_type type = bdpo_checkpoint_get_info(c).type;
+    const bdpo_component *part;
+    for (int i = 0; i < bdpo_model_type_count(type); i++)
+        if (bdpo_checkpoint_find(&part, c, bdpo_model_type_at(type, i)->name) != BDPO_OK)
+            bdpo_log_write(log, BDPO_LOG_WARNING, "%s", bdpo_message());
     size_t strangers = bdpo_checkpoint_n_strangers(c);
     if (strangers > 0)
         bdpo_log_write(log, BDPO_LOG_WARNING,
@@ -66,16 +71,20 @@ static void warn(bdpo_log *log, const bdpo_checkpoint *c, const bdpo_model_to_wr
             bdpo_checkpoint_get_info(c).path);
 }
 
-static bdpo_status check_strays(const bdpo_checkpoint *c)
+// Nothing is written that would not load: every tensor must be one that the configuration asks for.
+static bdpo_status check_part(const bdpo_component *part)
 {
-    for (int i = 0; i < bdpo_checkpoint_count(c); i++) {
-        const bdpo_component *part = bdpo_checkpoint_at(c, i);
-        if (bdpo_component_n_strays(part) > 0)
-            return bdpo_fail(
-                BDPO_BAD_FILE, "%s: %zu tensors have no place in %s, the first is \"%s\"",
-                bdpo_checkpoint_get_info(c).path, bdpo_component_n_strays(part),
-                bdpo_component_get_source(part)->spec->name, bdpo_component_stray(part, 0));
-    }
+    bdpo_param_list *needed;
+    TRY(bdpo_param_list_new(&needed));
+    bdpo_status status = bdpo_component_params(needed, bdpo_component_get_source(part));
+    if (status == BDPO_OK) status = bdpo_component_check(part, needed);
+    bdpo_param_list_free(needed);
+    return status;
+}
+
+static bdpo_status check_parts(const bdpo_checkpoint *c)
+{
+    for (int i = 0; i < bdpo_checkpoint_count(c); i++) TRY(check_part(bdpo_checkpoint_at(c, i)));
     return BDPO_OK;
 }
 
@@ -85,7 +94,7 @@ static bdpo_status write(const bdpo_checkpoint *c, const char *path, const optio
     bdpo_part_to_write parts[MAX_PARTS];
     BDPO_ASSERT(bdpo_checkpoint_count(c) <= MAX_PARTS);
     TRY(bdpo_checkpoint_check_usable(c));
-    TRY(check_strays(c));
+    TRY(check_parts(c));
     bdpo_parts_of_checkpoint(parts, c);
     bdpo_model_to_write model = {
         .checkpoint = c,

@@ -24,8 +24,6 @@ __attribute__((format(printf, 2, 3))) static void tell(problems *p, const char *
     char text[BDPO_NAME_BYTES + 128];
     va_list arguments;
     va_start(arguments, format);
-    // clang-tidy 14 loses sight of va_start where it follows the call into here.
-    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     size_t left = sizeof p->text - p->used;
