@@ -14,10 +14,12 @@
     KNOWN(F6_E2M3, 6)                                                                              \
     KNOWN(F6_E3M2, 6)                                                                              \
     USABLE(U8, 8)                                                                                  \
-    USABLE(I8, 8) KNOWN(F8_E5M2, 8) KNOWN(F8_E4M3, 8) KNOWN(F8_E8M0, 8) KNOWN(F8_E4M3FNUZ, 8)      \
-        KNOWN(F8_E5M2FNUZ, 8) USABLE(I16, 16) USABLE(U16, 16) USABLE(F16, 16) USABLE(BF16, 16)     \
-            USABLE(I32, 32) USABLE(U32, 32) USABLE(F32, 32) KNOWN(C64, 64) USABLE(F64, 64)         \
-                USABLE(I64, 64) USABLE(U64, 64)
+    USABLE(I8, 8)                                                                                  \
+    KNOWN(F8_E5M2, 8)                                                                              \
+    KNOWN(F8_E4M3, 8) KNOWN(F8_E8M0, 8) KNOWN(F8_E4M3FNUZ, 8) KNOWN(F8_E5M2FNUZ, 8)                \
+        USABLE(I16, 16) USABLE(U16, 16) USABLE(F16, 16) USABLE(BF16, 16) USABLE(I32, 32)           \
+            USABLE(U32, 32) USABLE(F32, 32) KNOWN(C64, 64) USABLE(F64, 64) USABLE(I64, 64)         \
+                USABLE(U64, 64)
 
 typedef enum bdpo_stored_dtype {
 #define X(name, bits) BDPO_STORED_##name,

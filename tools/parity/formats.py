@@ -9,7 +9,8 @@ Made with torch 2.15.0, safetensors 0.8.0. For FILE there is FILE.txt, line by l
                                     the dense bytes in the file's dtype
     f32 NAME HASH                   the same tensor converted to f32
     value NAME KIND TEXT            what a PyTorch file holds beside tensors
-Names are written as JSON strings.
+Names are written as JSON strings. The legacy files hold addresses as keys, so their bytes, not their
+content, differ from run to run.
 """
 import collections
 import json
@@ -151,7 +152,7 @@ def write_safetensors():
     tensors["näme \"quoted\"\\\n"] = torch.ones(1)
     path = os.path.join(OUT, "dtypes.safetensors")
     safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
-    write_description("dtypes.safetensors", tensors)
+    write_description("dtypes.safetensors", {**tensors, "format": "pt"})
     # The library's order of metadata is random: saved until it is the sorted one.
     metadata = {"format": "pt", "alpha": "1", "note": "a\"b\\c\n\x01 é"}
     wanted = b'"__metadata__":{"alpha":"1","format":"pt","note":'

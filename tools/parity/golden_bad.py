@@ -221,7 +221,7 @@ def zips():
         "big_endian": (plain().add("m/byteorder", b"big").close(), 'byteorder is "big"'),
         "offset_outside": (Zip().add("m/data.pkl", b"", offset=0x7FFFFFFF).close(), "no local header"),
         "offset_wrong": (Zip().add("m/data.pkl", b"abc", offset=1).close(), "no local header"),
-        "offset_in_directory": (plain().add("m/x", b"", offset=body).close(), "no local header"),
+        "offset_in_directory": (plain().add("m/x", b"", offset=body + 33).close(), "no local header"),
         "local_signature": (Zip().add("m/data.pkl", b"", signature=b"PK\3\5").close(),
                             "neither safetensors nor PyTorch"),
         "local_name": (Zip().add("m/data.pkl", b"", local_name=b"m/other.xx").close(), "has another name"),
@@ -235,7 +235,7 @@ def zips():
                               ).add("m/x", b"", offset=100).close(), '"m/x": overlaps another entry'),
         "zero_in_name": (Zip().add(b"m\0data.pkl", b"").close(), "a zero byte in its name"),
         "count_low": (plain().close(count=1), "more entries than the end record says"),
-        "count_high": (plain().close(count=3), "its directory is malformed"),
+        "count_high": (plain().close(count=3), "3 entries in a directory of 110 bytes"),
         "count_huge": (plain().close(count=60000), "60000 entries in a directory"),
         "directory_offset": (plain().close(offset=3), "a directory of"),
         "directory_size": (plain().close(size=1), "a directory of 1 bytes"),
@@ -371,7 +371,7 @@ def pickles():
                        "containers nested more than 64"),
         "cycle_list": (b"\x80\x02]q\0h\0a.", "contains itself"),
         "cycle_dict": (b"\x80\x02}q\0" + text("me") + b"h\0s.", '"me" contains itself'),
-        "cycle_two": (b"\x80\x02]q\0]q\1h\0ah\1a.", "contains itself"),
+        "cycle_two": (b"\x80\x02]q\0]q\1h\0aa.", "contains itself"),
         "memo_bomb": (b"\x80\x02" + bomb + b".", "STOP with"),
         "memo_bomb_list": (b"\x80\x02" + b"(" + b"K\1q\0" + b"".join(
             b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60)) + b"l.",
@@ -493,7 +493,7 @@ def indices():
         "twice": (b'{"weight_map": {"a": "x", "a": "y"}}', "duplicate object key"),
         "cut": (index({"a": "x"})[:-3], "line 1, column"),
         "deep": (b'{"weight_map": ' + b"[" * 5000, "line 1"),
-        "control": (b'{"a\nb": 1}', "control character"),
+        "control": (b'{"a\nb": 1}', "unexpected newline"),
         "zero": (b'{"a": "\\u0000"}', "line 1"),
     }
     for name, (data, message) in cases.items():
