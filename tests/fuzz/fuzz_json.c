@@ -72,3 +72,8 @@ BDPO_TEST_LONG(mutants_for_long)
 {
     fuzz_long(&target);
 }
+
+BDPO_TEST_LONG(mutants_of_indices_for_long)
+{
+    fuzz_long(&indices);
+}
