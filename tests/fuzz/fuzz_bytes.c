@@ -97,17 +97,13 @@ static void keep(const corpus *c) // for a report
 }
 
 // Plain stdio: the file's durability is of no interest, and syncing would take the time.
-static bool write_mutant(const corpus *c)
-{
-    FILE *file = fopen(c->path, "wb");
-    if (!file) return false;
-    bool written = fwrite(c->mutant, 1, c->size, file) == c->size;
-    return fclose(file) == 0 && written;
-}
-
 static bool run(corpus *c)
 {
-    CHECK(write_mutant(c));
+    FILE *file = fopen(c->path, "wb");
+    CHECK(file != NULL);
+    size_t written = fwrite(c->mutant, 1, c->size, file);
+    int closed = fclose(file);
+    CHECK(written == c->size && closed == 0);
     bdpo_status status = c->target->read(c->path);
     if (status == BDPO_OK) return true;
     const char *message = bdpo_message();

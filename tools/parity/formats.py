@@ -9,7 +9,8 @@ Made with torch 2.15.0, safetensors 0.8.0. For FILE there is FILE.txt, line by l
                                     the dense bytes in the file's dtype
     f32 NAME HASH                   the same tensor converted to f32
     value NAME KIND TEXT            what a PyTorch file holds beside tensors
-Names are written as JSON strings.
+Names are written as JSON strings. The legacy files hold addresses as keys, so their bytes, not their
+content, differ from run to run.
 """
 import collections
 import json
