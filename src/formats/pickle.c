@@ -6,7 +6,7 @@
 #include "formats/pickle_stack.h"
 #include "formats/torch_pickle.h"
 
-enum { MAX_PROTOCOL = 5 };
+enum { MAX_PROTOCOL = 5, MAX_OPCODES = 1 << 24 };
 
 // ---- atoms ---------------------------------------------------------------------------------
 
@@ -390,7 +390,8 @@ bdpo_status bdpo_pickle_run(bdpo_pickle_value **out, bdpo_pickle *p)
     for (;;) {
         if (p->at == p->size) return bdpo_pickle_fail(p, "ends without STOP");
         unsigned char opcode = p->bytes[p->at++];
-        p->n_opcodes++;
+        if (++p->n_opcodes > MAX_OPCODES)
+            return bdpo_pickle_fail(p, "more than %d opcodes", MAX_OPCODES);
         if (opcode == '.') break;
         TRY(step(p, opcode));
     }

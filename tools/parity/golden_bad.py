@@ -4,7 +4,7 @@
     python tools/parity/golden_bad.py
 
 A line of the manifest: KIND, file, a part of the message, separated by tabs. KIND is "tensors" (any
-file of tensors) or "config" (JSON, read as tests/formats/test_golden_bad.c says). Python 3 alone:
+file of tensors), "good" (a sound one) or "config" (JSON, read as tests/formats/test_golden_bad.c says). Python 3 alone:
 nothing here needs torch, and nothing written here is executed by anything but pickle readers.
 """
 import json
@@ -19,6 +19,13 @@ def bad(name, data, message, kind="tensors"):
     with open(os.path.join(OUT, name), "wb") as file:
         file.write(data)
     manifest.append((kind, name, message))
+
+
+def sound(name, data):
+    """A sound file among the others: the forgeries near it fail for the reason that they should."""
+    with open(os.path.join(OUT, name), "wb") as file:
+        file.write(data)
+    manifest.append(("good", name, "-"))
 
 
 # ---- safetensors ---------------------------------------------------------------------------
@@ -267,6 +274,10 @@ def zips():
     }
     for name, (data, message) in cases.items():
         bad(f"zip_{name}.pt", data, message)
+    pickle = state(tensor())
+    sound("zip64_ok.pt", Zip().add(
+        "m/data.pkl", pickle, size=0xFFFFFFFF, packed=0xFFFFFFFF, offset=0xFFFFFFFF,
+        extra=struct.pack("<HHQQQ", 1, 24, len(pickle), len(pickle), 0)).add("m/data/0", DATA).close())
 
 
 def calls():
@@ -473,8 +484,7 @@ def index(weights, metadata=None):
 
 
 def indices():
-    with open(os.path.join(OUT, "shard_ok.safetensors"), "wb") as file:
-        file.write(one())
+    sound("shard_ok.safetensors", one())
     cases = {
         "escape": (index({"a": "../shard_ok.safetensors"}), '"../shard_ok.safetensors" is no name'),
         "absolute": (index({"a": "/etc/passwd"}), '"/etc/passwd" is no name of a file beside it'),
