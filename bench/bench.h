@@ -31,7 +31,7 @@ int bench_threads(void);
 bool bench_wanted(const char *what);
 
 // Best seconds of one call of run(argument): one call to warm up, then samples of at least 20 ms
-// for at most about a second.
+// for about as long as --seconds says.
 double bench_time(void (*run)(void *argument), void *argument);
 
 // Times run(argument) and prints the line: seconds, GFLOP/s as a share of the FMA peak when

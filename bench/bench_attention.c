@@ -1,6 +1,6 @@
-// Attention at the shapes of the SD 1.5 UNet at batch 2 (self, and cross over 77 text tokens) and
-// at small shapes, forward and backward; q, k and v are slices of rows, as a model has them.
-// FLOPs: 4 n heads tq tk d forward, 10 backward.
+// Attention at the shapes of the SD 1.5 and SDXL UNets at batch 2 (self, and cross over 77 text
+// tokens) and at small shapes, forward and backward; q, k and v are slices of rows, as a model has
+// them. FLOPs: 4 n heads tq tk d forward, 10 backward.
 #include "bench.h"
 
 #include <math.h>
@@ -98,6 +98,14 @@ BDPO_BENCH(sd15)
     measure(2, 1024, 77, 8, 80);
     measure(2, 256, 77, 8, 160);
     measure(2, 64, 77, 8, 160);
+}
+
+BDPO_BENCH(sdxl)
+{
+    measure(2, 4096, 4096, 10, 64);
+    measure(2, 1024, 1024, 20, 64);
+    measure(2, 4096, 77, 10, 64);
+    measure(2, 1024, 77, 20, 64);
 }
 
 BDPO_BENCH(small)

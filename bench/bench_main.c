@@ -1,5 +1,6 @@
-// bdpo_bench [WORD ...] [--threads N] [--csv FILE] [--cpu-time] [--list]: prints the machine's
-// ceiling, then the selected lines as GFLOP/s and GB/s and as shares of that ceiling.
+// bdpo_bench [WORD ...] [--threads N] [--seconds S] [--csv FILE] [--cpu-time] [--list]: prints the
+// machine's ceiling, then the selected lines as GFLOP/s and GB/s and as shares of that ceiling. A
+// line is sampled for S seconds, default 1.
 #include "bench.h"
 
 #include <omp.h>
@@ -28,6 +29,7 @@ static struct {
     char **words;
     int n_words;
     int n_threads;
+    double seconds; // of samples for each line
     FILE *csv;
     bool list, cpu_time;
     const bench *running;
@@ -90,8 +92,9 @@ double bench_time(void (*run)(void *argument), void *argument)
     double once = sample_s(run, argument, 1);
     int64_t calls = once < 0.02 ? (int64_t)(0.02 / (once + 1e-9)) + 1 : 1;
     double best = once, begin = now_s();
+    int least = once > 0.5 ? 2 : 4; // long calls vary less
     for (int sample = 0; sample < 40; sample++) {
-        if (sample >= 4 && now_s() - begin > 1.0) break;
+        if (sample >= least && now_s() - begin > run_state.seconds) break;
         double s = sample_s(run, argument, calls);
         if (s < best) best = s;
     }
@@ -167,6 +170,10 @@ static bool parse(int argc, char **argv)
             run_state.n_threads = atoi(next);
             if (run_state.n_threads < 1) return false;
             i++;
+        } else if (strcmp(argv[i], "--seconds") == 0 && next) {
+            run_state.seconds = strtod(next, NULL);
+            if (!(run_state.seconds >= 0)) return false;
+            i++;
         } else if (strcmp(argv[i], "--csv") == 0 && next) {
             run_state.csv = fopen(next, "w");
             if (!run_state.csv) return false;
@@ -187,8 +194,10 @@ static bool parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     run_state.n_threads = omp_get_num_procs();
+    run_state.seconds = 1;
     if (!parse(argc, argv)) {
-        fputs("usage: bdpo_bench [WORD ...] [--threads N] [--csv FILE] [--cpu-time] [--list]\n",
+        fputs("usage: bdpo_bench [WORD ...] [--threads N] [--seconds S] [--csv FILE] [--cpu-time] "
+              "[--list]\n",
               stderr);
         return 2;
     }

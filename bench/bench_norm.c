@@ -1,6 +1,6 @@
-// Norms, GEGLU and activations at the shapes of the SD 1.5 UNet and at small shapes. These are
-// bound by memory where they do not fit a cache: GB/s count each operand once, though statistics
-// need a second read.
+// Norms, GEGLU and activations at the shapes of the SD 1.5 and SDXL UNets and at small shapes. They
+// are bound by memory where they do not fit a cache: GB/s count each operand once, though
+// statistics need a second read.
 #include "bench.h"
 
 #include <stdio.h>
@@ -81,6 +81,20 @@ static void silu_backward(void *argument)
                         0, 0, false, bench_threads());
 }
 
+// The least that a norm moves, forward and backward, without its second read.
+static void bound_forward(void *argument)
+{
+    const operands *o = argument;
+    bdpo_scale_shift(o->y, o->c, o->x, o->c, 2, 1, o->n * o->hw, o->c, bench_threads());
+}
+
+static void bound_backward(void *argument)
+{
+    const operands *o = argument;
+    bdpo_scaled_add(o->dx, o->c, 2, o->dy, o->c, 3, o->x, o->c, o->n * o->hw, o->c,
+                    bench_threads());
+}
+
 static float *filled(int64_t count)
 {
     float *p = bdpo_alloc_aligned((size_t)count * sizeof *p);
@@ -116,52 +130,65 @@ static void operands_free(operands *o)
     bdpo_free_aligned(o->workspace);
 }
 
-// Half the width of GEGLU's result against its argument.
-static void measure(int n, int size, int c, bool silu, bool half, void (*forward)(void *),
-                    void (*backward)(void *))
+// One operator: how it is called, and what of its operands.
+typedef struct subject {
+    void (*forward)(void *), (*backward)(void *);
+    bool silu, geglu; // geglu: the argument is 8 times as wide, the result half of that
+} subject;
+
+static void measure(const subject *op, const char *set, int n, int size, int c)
 {
     char fore[64], back[64];
-    operands o = {.n = n, .hw = (int64_t)size * size, .c = c, .silu = silu};
-    double bytes = 4.0 * (double)(o.n * o.hw * o.c), result = half ? 0.5 : 1;
-    snprintf(fore, sizeof fore, "n%d_%d_%d/forward", n, size, c);
-    snprintf(back, sizeof back, "n%d_%d_%d/backward", n, size, c);
-    if (!bench_wanted(fore) && !bench_wanted(back)) return;
+    if (op->geglu) c *= 8;
+    operands o = {.n = n, .hw = (int64_t)size * size, .c = c, .silu = op->silu};
+    double bytes = 4.0 * (double)(o.n * o.hw * o.c), result = op->geglu ? 0.5 : 1;
+    snprintf(fore, sizeof fore, "%s_n%d_%d_%d/forward", set, n, size, c);
+    snprintf(back, sizeof back, "%s_n%d_%d_%d/backward", set, n, size, c);
+    bool wanted = bench_wanted(fore);
+    if (!bench_wanted(back) && !wanted) return;
     if (operands_new(&o)) {
-        forward(&o);
-        bench_measure(fore, 0, (1 + result) * bytes, forward, &o);
-        bench_measure(back, 0, (2 + result) * bytes, backward, &o);
+        op->forward(&o); // the backward pass reads its statistics
+        bench_measure(fore, 0, (1 + result) * bytes, op->forward, &o);
+        bench_measure(back, 0, (2 + result) * bytes, op->backward, &o);
     } else {
         bench_note("%s: out of memory", fore);
     }
     operands_free(&o);
 }
 
-static void measure_all(int factor, bool silu, bool half, void (*forward)(void *),
-                        void (*backward)(void *))
+static void measure_all(const subject *op)
 {
-    static const int shapes[][3] = {{2, 64, 320}, {2, 32, 640}, {2, 16, 1280},
-                                    {2, 8, 1280}, {16, 16, 64}, {16, 8, 128}};
-    for (size_t i = 0; i < BDPO_COUNTOF(shapes); i++)
-        measure(shapes[i][0], shapes[i][1], factor * shapes[i][2], silu, half, forward, backward);
+    static const struct {
+        const char *set;
+        int n, size, c;
+    } rows[] = {{"sd15", 2, 64, 320},  {"sd15", 2, 32, 640},  {"sd15", 2, 16, 1280},
+                {"sd15", 2, 8, 1280},  {"sdxl", 2, 128, 320}, {"sdxl", 2, 64, 640},
+                {"sdxl", 2, 32, 1280}, {"small", 16, 16, 64}, {"small", 16, 8, 128}};
+    for (size_t i = 0; i < BDPO_COUNTOF(rows); i++)
+        measure(op, rows[i].set, rows[i].n, rows[i].size, rows[i].c);
 }
 
 BDPO_BENCH(group_norm)
 {
-    measure_all(1, false, false, group_forward, group_backward);
+    measure_all(&(subject){group_forward, group_backward, false, false});
 }
 BDPO_BENCH(group_norm_silu)
 {
-    measure_all(1, true, false, group_forward, group_backward);
+    measure_all(&(subject){group_forward, group_backward, true, false});
+}
+BDPO_BENCH(bound_of_norms)
+{
+    measure_all(&(subject){bound_forward, bound_backward, false, false});
 }
 BDPO_BENCH(layer_norm)
 {
-    measure_all(1, false, false, layer_forward, layer_backward);
+    measure_all(&(subject){layer_forward, layer_backward, false, false});
 }
 BDPO_BENCH(geglu)
 {
-    measure_all(8, false, true, geglu_forward, geglu_backward);
+    measure_all(&(subject){geglu_forward, geglu_backward, false, true});
 }
 BDPO_BENCH(silu)
 {
-    measure_all(1, false, false, silu_forward, silu_backward);
+    measure_all(&(subject){silu_forward, silu_backward, false, false});
 }

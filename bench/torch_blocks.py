@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The work of bench_blocks.c in PyTorch 2: the same blocks, shapes and threads.
 
-    bench/torch_blocks.py [--threads N] [--csv FILE] [--memory] [--cpu-time] [WORD ...]
+    bench/torch_blocks.py [--threads N] [--seconds S] [--csv FILE] [--memory] [--cpu-time] [WORD ...]
 
 Fused attention (F.scaled_dot_product_attention), the better of NCHW and channels_last, best of
 several samples. Run it under the environment that bench/compare.sh sets: without a tuned
@@ -113,15 +113,17 @@ def build(case, channels_last):
     return forward, both
 
 
-def best_seconds(function, clock):
+def best_seconds(function, clock, seconds=1.0):
+    """As bench_time() of bench_main.c."""
     function()
     start = clock()
     function()
     once = best = clock() - start
     calls = max(1, int(0.02 / once) + 1) if once < 0.02 else 1
     begin = clock()
+    least = 2 if once > 0.5 else 4
     for sample in range(40):
-        if sample >= 4 and clock() - begin > 1.0:
+        if sample >= least and clock() - begin > seconds:
             break
         start = clock()
         for _ in range(calls):
@@ -161,6 +163,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("words", nargs="*")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seconds", type=float, default=1.0, help="of samples for each line")
     parser.add_argument("--csv")
     parser.add_argument("--memory", action="store_true", help="measure memory too")
     parser.add_argument("--cpu-time", action="store_true", help="processor time: one thread only")
@@ -179,8 +182,9 @@ def main():
         found = {"forward": math.inf, "both": math.inf}
         for channels_last in (False, True):
             forward, both = build(case, channels_last)
-            found["forward"] = min(found["forward"], best_seconds(forward, clock))
-            seconds = best_seconds(both, clock)
+            seconds = best_seconds(forward, clock, options.seconds)
+            found["forward"] = min(found["forward"], seconds)
+            seconds = best_seconds(both, clock, options.seconds)
             if seconds < found["both"]:
                 found["both"], faster = seconds, channels_last
         if options.memory:

@@ -7,7 +7,9 @@ from torch import nn
 
 from torch_lines import Lines
 
-SHAPES = [(2, 64, 320), (2, 32, 640), (2, 16, 1280), (2, 8, 1280), (16, 16, 64), (16, 8, 128)]
+SHAPES = [("sd15", 2, 64, 320), ("sd15", 2, 32, 640), ("sd15", 2, 16, 1280), ("sd15", 2, 8, 1280),
+          ("sdxl", 2, 128, 320), ("sdxl", 2, 64, 640), ("sdxl", 2, 32, 1280),
+          ("small", 16, 16, 64), ("small", 16, 8, 128)]
 
 
 class NormSilu(nn.Module):
@@ -26,16 +28,17 @@ def geglu(x):
 
 def main():
     lines = Lines(__doc__)
-    for n, size, c in SHAPES:
+    for set_name, n, size, c in SHAPES:
+        shape = f"{set_name}_n{n}_{size}_{c}"
         for layout in (torch.contiguous_format, torch.channels_last):
             x = torch.randn(n, c, size, size).to(memory_format=layout).requires_grad_()
-            lines.pair(f"bench_norm/group_norm/n{n}_{size}_{c}", nn.GroupNorm(32, c), (x,))
-            lines.pair(f"bench_norm/group_norm_silu/n{n}_{size}_{c}", NormSilu(c), (x,))
+            lines.pair(f"bench_norm/group_norm/{shape}", nn.GroupNorm(32, c), (x,))
+            lines.pair(f"bench_norm/group_norm_silu/{shape}", NormSilu(c), (x,))
         x = torch.randn(n, size * size, c, requires_grad=True)
-        lines.pair(f"bench_norm/layer_norm/n{n}_{size}_{c}", nn.LayerNorm(c), (x,))
-        lines.pair(f"bench_norm/silu/n{n}_{size}_{c}", F.silu, (x,))
+        lines.pair(f"bench_norm/layer_norm/{shape}", nn.LayerNorm(c), (x,))
+        lines.pair(f"bench_norm/silu/{shape}", F.silu, (x,))
         x = torch.randn(n, size * size, 8 * c, requires_grad=True)
-        lines.pair(f"bench_norm/geglu/n{n}_{size}_{8 * c}", geglu, (x,))
+        lines.pair(f"bench_norm/geglu/{set_name}_n{n}_{size}_{8 * c}", geglu, (x,))
 
 
 if __name__ == "__main__":

@@ -60,15 +60,19 @@ macro(bdpo_library name header package)
   string(APPEND BDPO_PC_LIBS " -l${name}")
 endmacro()
 
-bdpo_library(jansson jansson.h libjansson-dev)          # JSON
-bdpo_library(crypto openssl/evp.h libssl-dev)           # SHA-256
-bdpo_library(png png.h libpng-dev)
-bdpo_library(jpeg jpeglib.h libjpeg-dev)
-bdpo_library(webp webp/encode.h libwebp-dev)
-bdpo_library(z zlib.h zlib1g-dev)                       # gzip
-bdpo_library(utf8proc utf8proc.h libutf8proc-dev)       # Unicode categories, NFC, lower case
-add_library(bdpo_popt INTERFACE)                        # arguments of the command line
-bdpo_find(bdpo_popt popt popt.h libpopt-dev)
+if("formats" IN_LIST BDPO_ROOMS)
+  bdpo_library(jansson jansson.h libjansson-dev)          # JSON
+  bdpo_library(crypto openssl/evp.h libssl-dev)           # SHA-256
+  bdpo_library(png png.h libpng-dev)
+  bdpo_library(jpeg jpeglib.h libjpeg-dev)
+  bdpo_library(webp webp/encode.h libwebp-dev)
+  bdpo_library(z zlib.h zlib1g-dev)                       # gzip
+  bdpo_library(utf8proc utf8proc.h libutf8proc-dev)       # Unicode categories, NFC, lower case
+endif()
+if("cli" IN_LIST BDPO_ROOMS)
+  add_library(bdpo_popt INTERFACE)                      # arguments of the command line
+  bdpo_find(bdpo_popt popt popt.h libpopt-dev)
+endif()
 
 configure_file(${CMAKE_CURRENT_SOURCE_DIR}/cmake/build_config.h.in
                ${CMAKE_CURRENT_BINARY_DIR}/generated/build_config.h)

@@ -1,48 +1,26 @@
 // bdpo convert: the same model in another layout or dtype.
-#include <string.h>
-
 #include "cli/commands.h"
 #include "cli/interrupt.h"
-#include "models/model_writer.h"
+#include "cli/write_options.h"
 
 enum { TO = 1, DTYPE, PREDICTION, TYPE, VARIANT, CONFIG, TOKENIZER };
 enum { MAX_PARTS = 8 };
 
 typedef struct options {
     bdpo_checkpoint_options open;
-    bool single;
-    bdpo_write_dtype dtype;
+    bdpo_write_options write;
     const char *tokenizers;
 } options;
 
 // ---- options -----------------------------------------------------------------------------------
 
-// The position of a word in a list that NULL ends; -1 where it is not there.
-static int position(const char *const *words, const char *word)
-{
-    for (int i = 0; words[i]; i++)
-        if (word && strcmp(words[i], word) == 0) return i;
-    return -1;
-}
-
 static bool take(options *o, int option, bdpo_invocation *invocation)
 {
-    static const char *const layouts[] = {"diffusers", "single", NULL};
-    static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
+    if (option == TO) return bdpo_take_layout(&o->write, invocation);
+    if (option == DTYPE) return bdpo_take_dtype(&o->write, invocation);
     const char *text = bdpo_option_text(invocation);
     bdpo_model_type type;
-    int at;
     switch (option) {
-    case TO:
-        at = position(layouts, text);
-        o->single = at == 1;
-        if (at < 0) bdpo_usage_error(invocation, "--to takes diffusers or single, not %s", text);
-        return at >= 0;
-    case DTYPE:
-        at = position(dtypes, text);
-        o->dtype = (bdpo_write_dtype)(at + 1);
-        if (at < 0) bdpo_usage_error(invocation, "--dtype takes f32, f16 or bf16, not %s", text);
-        return at >= 0;
     case PREDICTION:
         if (text && bdpo_prediction_parse(&o->open.prediction, text) == BDPO_OK) return true;
         bdpo_usage_error(invocation, "%s", bdpo_message());
@@ -66,18 +44,17 @@ static bool take(options *o, int option, bdpo_invocation *invocation)
     }
 }
 
-static bool has_suffix(const char *text, const char *suffix)
-{
-    size_t n = strlen(text), k = strlen(suffix);
-    return n >= k && strcmp(text + n - k, suffix) == 0;
-}
-
 // ---- converting --------------------------------------------------------------------------------
 
 // What comes out of the model that did not stand in the file, or does not come along, is told.
 static void warn(bdpo_log *log, const bdpo_checkpoint *c, const bdpo_model_to_write *model,
                  bool single)
 {
+    bdpo_model_type type = bdpo_checkpoint_get_info(c).type;
+    const bdpo_component *part;
+    for (int i = 0; i < bdpo_model_type_count(type); i++)
+        if (bdpo_checkpoint_find(&part, c, bdpo_model_type_at(type, i)->name) != BDPO_OK)
+            bdpo_log_write(log, BDPO_LOG_WARNING, "%s", bdpo_message());
     size_t strangers = bdpo_checkpoint_n_strangers(c);
     if (strangers > 0)
         bdpo_log_write(log, BDPO_LOG_WARNING,
@@ -94,16 +71,20 @@ static void warn(bdpo_log *log, const bdpo_checkpoint *c, const bdpo_model_to_wr
             bdpo_checkpoint_get_info(c).path);
 }
 
-static bdpo_status check_strays(const bdpo_checkpoint *c)
+// Nothing is written that would not load: every tensor must be one that the configuration asks for.
+static bdpo_status check_part(const bdpo_component *part)
 {
-    for (int i = 0; i < bdpo_checkpoint_count(c); i++) {
-        const bdpo_component *part = bdpo_checkpoint_at(c, i);
-        if (bdpo_component_n_strays(part) > 0)
-            return bdpo_fail(
-                BDPO_BAD_FILE, "%s: %zu tensors have no place in %s, the first is \"%s\"",
-                bdpo_checkpoint_get_info(c).path, bdpo_component_n_strays(part),
-                bdpo_component_get_source(part)->spec->name, bdpo_component_stray(part, 0));
-    }
+    bdpo_param_list *needed;
+    TRY(bdpo_param_list_new(&needed));
+    bdpo_status status = bdpo_component_params(needed, bdpo_component_get_source(part));
+    if (status == BDPO_OK) status = bdpo_component_check(part, needed);
+    bdpo_param_list_free(needed);
+    return status;
+}
+
+static bdpo_status check_parts(const bdpo_checkpoint *c)
+{
+    for (int i = 0; i < bdpo_checkpoint_count(c); i++) TRY(check_part(bdpo_checkpoint_at(c, i)));
     return BDPO_OK;
 }
 
@@ -113,36 +94,19 @@ static bdpo_status write(const bdpo_checkpoint *c, const char *path, const optio
     bdpo_part_to_write parts[MAX_PARTS];
     BDPO_ASSERT(bdpo_checkpoint_count(c) <= MAX_PARTS);
     TRY(bdpo_checkpoint_check_usable(c));
-    TRY(check_strays(c));
+    TRY(check_parts(c));
     bdpo_parts_of_checkpoint(parts, c);
     bdpo_model_to_write model = {
         .checkpoint = c,
         .parts = parts,
         .n_parts = bdpo_checkpoint_count(c),
-        .dtype = o->dtype,
+        .dtype = o->write.dtype,
         .tokenizers = o->tokenizers ? o->tokenizers : bdpo_checkpoint_tokenizers(c),
         .interrupted = bdpo_interrupt_noted,
     };
-    warn(log, c, &model, o->single);
-    return o->single ? bdpo_model_write_single(path, &model)
-                     : bdpo_model_write_directory(path, &model);
-}
-
-static void tell(const bdpo_invocation *invocation, const bdpo_checkpoint *c, const options *o)
-{
-    bdpo_checkpoint_info info = bdpo_checkpoint_get_info(c);
-    const char *type = bdpo_model_type_name(info.type), *to = invocation->arguments[1];
-    const char *prediction = bdpo_prediction_name(info.prediction);
-    const char *layout = o->single ? "single" : "diffusers";
-    if (!invocation->json) {
-        printf("%s: %s, %s, %s\n", to, type, prediction, layout);
-        return;
-    }
-    json_t *result = json_pack("{s:s, s:s, s:s, s:s}", "path", to, "type", type, "prediction",
-                               prediction, "layout", layout);
-    if (result) json_dumpf(result, stdout, JSON_INDENT(2));
-    printf("\n");
-    json_decref(result);
+    warn(log, c, &model, o->write.single);
+    return o->write.single ? bdpo_model_write_single(path, &model)
+                           : bdpo_model_write_directory(path, &model);
 }
 
 static bdpo_status convert(const bdpo_invocation *invocation, const options *o)
@@ -150,7 +114,8 @@ static bdpo_status convert(const bdpo_invocation *invocation, const options *o)
     bdpo_checkpoint *checkpoint;
     TRY(bdpo_checkpoint_open(&checkpoint, invocation->arguments[0], &o->open));
     bdpo_status status = write(checkpoint, invocation->arguments[1], o, invocation->log);
-    if (status == BDPO_OK) tell(invocation, checkpoint, o);
+    if (status == BDPO_OK)
+        bdpo_tell_written(invocation, checkpoint, invocation->arguments[1], &o->write);
     bdpo_checkpoint_close(checkpoint);
     return status;
 }
@@ -158,20 +123,15 @@ static bdpo_status convert(const bdpo_invocation *invocation, const options *o)
 static int run(bdpo_invocation *invocation)
 {
     options o = {0};
-    bool chosen = false;
-    for (int option; (option = bdpo_next_option(invocation)) != 0;) {
+    for (int option; (option = bdpo_next_option(invocation)) != 0;)
         if (option < 0 || !take(&o, option, invocation)) return BDPO_EXIT_USAGE;
-        chosen |= option == TO;
-    }
-    if (!chosen) o.single = has_suffix(invocation->arguments[1], ".safetensors");
+    bdpo_settle_layout(&o.write, invocation->arguments[1]);
     bdpo_interrupt_catch();
     return bdpo_exit_code(convert(invocation, &o));
 }
 
 static const struct poptOption table[] = {
-    {"to", '\0', POPT_ARG_STRING, NULL, TO,
-     "layout of OUT; without it, single where OUT ends in .safetensors", "diffusers|single"},
-    {"dtype", '\0', POPT_ARG_STRING, NULL, DTYPE, "without it, that of IN", "f32|f16|bf16"},
+    BDPO_WRITE_OPTION_ROWS(TO, DTYPE),
     {"prediction", '\0', POPT_ARG_STRING, NULL, PREDICTION,
      "what the model predicts, where IN does not tell or is wrong", "epsilon|v_prediction"},
     {"type", '\0', POPT_ARG_STRING, NULL, TYPE, "take IN for this, whatever its tensors tell",

@@ -211,7 +211,9 @@ static void print_tensor(json_t *tensor)
     size_t i;
     printf("  %-5s [", word(tensor, "dtype"));
     json_array_foreach(shape, i, dim)
+    {
         printf("%s%" JSON_INTEGER_FORMAT, i ? ", " : "", json_integer_value(dim));
+    }
     printf("]  %s\n", word(tensor, "name"));
 }
 
@@ -238,9 +240,15 @@ static void print_file(json_t *file, bool with_path)
         free(text);
     }
     if (hashes) printf("\nhashes\n");
-    json_object_foreach(hashes, key, value) printf("  %-18s %s\n", key, json_string_value(value));
+    json_object_foreach(hashes, key, value)
+    {
+        printf("  %-18s %s\n", key, json_string_value(value));
+    }
     if (list) printf("\ntensors\n");
-    json_array_foreach(list, i, value) print_tensor(value);
+    json_array_foreach(list, i, value)
+    {
+        print_tensor(value);
+    }
 }
 
 static void print_text(json_t *report)
@@ -255,12 +263,21 @@ static void print_text(json_t *report)
     if (word(report, "content")) printf("content     %s\n", word(report, "content"));
     if (word(report, "prediction")) printf("prediction  %s\n", word(report, "prediction"));
     printf("\n%-16s %8s %16s %16s  %s\n", "", "tensors", "parameters", "bytes", "dtype");
-    json_array_foreach(components, i, value) print_row(word(value, "name"), value);
-    json_array_foreach(files, i, value) if (json_array_size(files) == 1) print_row("file", value);
+    json_array_foreach(components, i, value)
+    {
+        print_row(word(value, "name"), value);
+    }
+    json_array_foreach(files, i, value)
+    {
+        if (json_array_size(files) == 1) print_row("file", value);
+    }
     if (number(report, "other_tensors") > 0)
         printf("%-16s %8" JSON_INTEGER_FORMAT "\n", "of no component",
                number(report, "other_tensors"));
-    json_array_foreach(files, i, value) print_file(value, json_array_size(files) > 1);
+    json_array_foreach(files, i, value)
+    {
+        print_file(value, json_array_size(files) > 1);
+    }
 }
 
 static void print_json(json_t *report)

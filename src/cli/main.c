@@ -7,7 +7,8 @@
 #include "cli/commands.h"
 
 static const bdpo_command *const commands[] = {&bdpo_cmd_convert, &bdpo_cmd_demo_model,
-                                               &bdpo_cmd_inspect, &bdpo_cmd_sample, NULL};
+                                               &bdpo_cmd_inspect, &bdpo_cmd_merge,
+                                               &bdpo_cmd_sample,  NULL};
 
 static const bdpo_command *find(const char *name)
 {

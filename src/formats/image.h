@@ -69,9 +69,9 @@ typedef struct bdpo_image_options {
                       // for it: BDPO_BAD_ARGUMENT
 } bdpo_image_options;
 
-// A file of the picture, which is grey, RGB or (not JPEG) with alpha. *data is the caller's,
-// released by bdpo_free(). `options` NULL: all defaults. BDPO_BAD_ARGUMENT names a mode, side or
-// text that the format cannot hold.
+// A file of the picture: PNG holds all modes but CMYK, JPEG those of 1 or 3 channels, WebP RGB and
+// RGBA; palette pictures pass as RGB. *data is the caller's, released by bdpo_free(). `options`
+// NULL: all defaults. BDPO_BAD_ARGUMENT names a mode, side or text that the format cannot hold.
 BDPO_MUST_CHECK bdpo_status bdpo_image_encode(void **data, size_t *size, const bdpo_image *image,
                                               bdpo_image_format format,
                                               const bdpo_image_options *options);

@@ -1,168 +1,12 @@
 // The stack machine. Opcodes are those of Python's pickletools; what is missing here is refused.
 #include "formats/pickle.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "formats/pickle_stack.h"
 #include "formats/torch_pickle.h"
 
-enum { MAX_MARKS = 256, MAX_PROTOCOL = 5 };
-
-// ---- messages, values ----------------------------------------------------------------------
-
-bdpo_status bdpo_pickle_fail(const bdpo_pickle *p, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return bdpo_fail(BDPO_BAD_FILE, "%s: %s, byte %zu: %s", p->path, p->part, p->at, text);
-}
-
-bdpo_status bdpo_pickle_no_memory(const bdpo_pickle *p)
-{
-    return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for %s", p->path, p->part);
-}
-
-const char *bdpo_pickle_kind_text(bdpo_pickle_kind kind)
-{
-    static const char *const texts[] = {
-        "None",   "a bool", "an integer", "a long integer", "a float",
-        "a text", "bytes",  "a list",     "a tuple",        "a set",
-        "a dict", "a name", "a storage",  "a tensor",       "an object",
-    };
-    BDPO_ASSERT((size_t)kind < BDPO_COUNTOF(texts));
-    return texts[kind];
-}
-
-bdpo_pickle_value *bdpo_pickle_value_new(const bdpo_pickle *p, bdpo_pickle_kind kind)
-{
-    bdpo_pickle_value *value = bdpo_arena_alloc(p->arena, 1, sizeof *value);
-    if (value) value->kind = kind;
-    return value;
-}
-
-bdpo_status bdpo_pickle_append(const bdpo_pickle *p, bdpo_pickle_value *list,
-                               bdpo_pickle_value *item)
-{
-    if (list->list.count == list->list.capacity) {
-        size_t wanted = list->list.capacity ? 2 * list->list.capacity : 4;
-        bdpo_pickle_value **grown = bdpo_arena_alloc(p->arena, wanted, sizeof *grown);
-        if (!grown) return bdpo_pickle_no_memory(p);
-        if (list->list.count > 0) memcpy(grown, list->list.items, list->list.count * sizeof *grown);
-        list->list.items = grown;
-        list->list.capacity = wanted;
-    }
-    list->list.items[list->list.count++] = item;
-    return BDPO_OK;
-}
-
-// ---- stack, memo, input --------------------------------------------------------------------
-
-static bdpo_status push(bdpo_pickle *p, bdpo_pickle_value *value)
-{
-    if (!value) return bdpo_pickle_no_memory(p);
-    if (p->depth == p->stack_capacity) {
-        size_t wanted = p->depth ? 2 * p->depth : 64;
-        bdpo_pickle_value **grown = bdpo_realloc(p->stack, wanted, sizeof *grown);
-        if (!grown) return bdpo_pickle_no_memory(p);
-        p->stack = grown;
-        p->stack_capacity = wanted;
-    }
-    p->stack[p->depth++] = value;
-    return BDPO_OK;
-}
-
-// How many values lie above the last mark.
-static size_t available(const bdpo_pickle *p)
-{
-    return p->depth - (p->n_marks > 0 ? p->marks[p->n_marks - 1] : 0);
-}
-
-static bdpo_status need(const bdpo_pickle *p, size_t n)
-{
-    if (available(p) >= n) return BDPO_OK;
-    return bdpo_pickle_fail(p, "an opcode takes %zu values, the stack has %zu", n, available(p));
-}
-
-static bdpo_status pop(bdpo_pickle *p, bdpo_pickle_value **out)
-{
-    *out = NULL;
-    TRY(need(p, 1));
-    *out = p->stack[--p->depth];
-    return BDPO_OK;
-}
-
-static bdpo_status push_mark(bdpo_pickle *p)
-{
-    if (!p->marks) p->marks = bdpo_alloc(MAX_MARKS, sizeof *p->marks);
-    if (!p->marks) return bdpo_pickle_no_memory(p);
-    if (p->n_marks == MAX_MARKS) return bdpo_pickle_fail(p, "nested more than %d deep", MAX_MARKS);
-    p->marks[p->n_marks++] = p->depth;
-    return BDPO_OK;
-}
-
-// The values above the last mark: items[0..*n), valid until the next push.
-static bdpo_status pop_mark(bdpo_pickle *p, bdpo_pickle_value ***items, size_t *n)
-{
-    *items = NULL;
-    *n = 0;
-    if (p->n_marks == 0) return bdpo_pickle_fail(p, "an opcode takes a mark, there is none");
-    size_t mark = p->marks[--p->n_marks];
-    *n = p->depth - mark;
-    *items = p->stack + mark;
-    p->depth = mark;
-    return BDPO_OK;
-}
-
-// A memo has no more places than opcodes have run: picklers number them from 0 or 1 on.
-static bdpo_status memo_put(bdpo_pickle *p, uint64_t index)
-{
-    TRY(need(p, 1));
-    if (index > p->n_opcodes)
-        return bdpo_pickle_fail(p, "memo place %llu after %zu opcodes", (unsigned long long)index,
-                                p->n_opcodes);
-    if (index >= p->memo_capacity) {
-        size_t wanted = p->memo_capacity ? p->memo_capacity : 64;
-        while (wanted <= index) wanted *= 2;
-        bdpo_pickle_value **grown = bdpo_realloc(p->memo, wanted, sizeof *grown);
-        if (!grown) return bdpo_pickle_no_memory(p);
-        memset(grown + p->memo_capacity, 0, (wanted - p->memo_capacity) * sizeof *grown);
-        p->memo = grown;
-        p->memo_capacity = wanted;
-    }
-    p->memo[index] = p->stack[p->depth - 1];
-    p->n_memo++;
-    return BDPO_OK;
-}
-
-static bdpo_status memo_get(bdpo_pickle *p, uint64_t index)
-{
-    if (index >= p->memo_capacity || !p->memo[index])
-        return bdpo_pickle_fail(p, "memo place %llu is empty", (unsigned long long)index);
-    return push(p, p->memo[index]);
-}
-
-static bdpo_status take(bdpo_pickle *p, const unsigned char **out, uint64_t n)
-{
-    *out = p->bytes + p->at;
-    if (n > p->size - p->at)
-        return bdpo_pickle_fail(p, "%llu bytes are announced, %zu are left", (unsigned long long)n,
-                                p->size - p->at);
-    p->at += (size_t)n;
-    return BDPO_OK;
-}
-
-static bdpo_status take_uint(bdpo_pickle *p, uint64_t *out, int n_bytes)
-{
-    const unsigned char *bytes;
-    *out = 0;
-    TRY(take(p, &bytes, (uint64_t)n_bytes));
-    for (int i = n_bytes; i-- > 0;) *out = *out << 8 | bytes[i];
-    return BDPO_OK;
-}
+enum { MAX_PROTOCOL = 5, MAX_OPCODES = 1 << 24 };
 
 // ---- atoms ---------------------------------------------------------------------------------
 
@@ -170,20 +14,20 @@ static bdpo_status push_int(bdpo_pickle *p, int64_t integer)
 {
     bdpo_pickle_value *value = bdpo_pickle_value_new(p, BDPO_PICKLE_INT);
     if (value) value->integer = integer;
-    return push(p, value);
+    return bdpo_pickle_push(p, value);
 }
 
 static bdpo_status push_bool(bdpo_pickle *p, bool truth)
 {
     bdpo_pickle_value *value = bdpo_pickle_value_new(p, BDPO_PICKLE_BOOL);
     if (value) value->integer = truth;
-    return push(p, value);
+    return bdpo_pickle_push(p, value);
 }
 
 static bdpo_status push_uint(bdpo_pickle *p, int n_bytes)
 {
     uint64_t value;
-    TRY(take_uint(p, &value, n_bytes));
+    TRY(bdpo_pickle_take_uint(p, &value, n_bytes));
     return push_int(p, n_bytes == 4 ? (int32_t)(uint32_t)value : (int64_t)value);
 }
 
@@ -192,15 +36,15 @@ static bdpo_status push_text(bdpo_pickle *p, bdpo_pickle_kind kind, int length_b
 {
     uint64_t n;
     const unsigned char *bytes;
-    TRY(take_uint(p, &n, length_bytes));
-    TRY(take(p, &bytes, n));
+    TRY(bdpo_pickle_take_uint(p, &n, length_bytes));
+    TRY(bdpo_pickle_take(p, &bytes, n));
     bdpo_pickle_value *value = bdpo_pickle_value_new(p, kind);
     char *copy = bdpo_arena_alloc(p->arena, (size_t)n + 1, 1);
     if (!value || !copy) return bdpo_pickle_no_memory(p);
     if (n > 0) memcpy(copy, bytes, (size_t)n);
     value->text.bytes = copy;
     value->text.length = (size_t)n;
-    return push(p, value);
+    return bdpo_pickle_push(p, value);
 }
 
 // Two's complement of any length.
@@ -222,11 +66,11 @@ static bdpo_status push_float(bdpo_pickle *p) // big-endian, alone among the opc
 {
     const unsigned char *bytes;
     uint64_t bits = 0;
-    TRY(take(p, &bytes, 8));
+    TRY(bdpo_pickle_take(p, &bytes, 8));
     for (int i = 0; i < 8; i++) bits = bits << 8 | bytes[i];
     bdpo_pickle_value *value = bdpo_pickle_value_new(p, BDPO_PICKLE_FLOAT);
     if (value) memcpy(&value->number, &bits, sizeof bits);
-    return push(p, value);
+    return bdpo_pickle_push(p, value);
 }
 
 // ---- containers ----------------------------------------------------------------------------
@@ -243,12 +87,12 @@ static bdpo_status push_items(bdpo_pickle *p, bdpo_pickle_kind kind, bdpo_pickle
         memcpy(value->list.items, items, n * sizeof *items);
         value->list.count = value->list.capacity = n;
     }
-    return push(p, value);
+    return bdpo_pickle_push(p, value);
 }
 
 static bdpo_status push_tuple(bdpo_pickle *p, size_t n)
 {
-    TRY(need(p, n));
+    TRY(bdpo_pickle_need(p, n));
     p->depth -= n;
     return push_items(p, BDPO_PICKLE_TUPLE, p->stack + p->depth, n);
 }
@@ -257,7 +101,7 @@ static bdpo_status push_marked(bdpo_pickle *p, bdpo_pickle_kind kind)
 {
     bdpo_pickle_value **items;
     size_t n;
-    TRY(pop_mark(p, &items, &n));
+    TRY(bdpo_pickle_pop_mark(p, &items, &n));
     if (kind == BDPO_PICKLE_DICT && n % 2 != 0) return bdpo_pickle_fail(p, "a key without a value");
     return push_items(p, kind, items, n);
 }
@@ -267,7 +111,7 @@ static bdpo_status push_marked(bdpo_pickle *p, bdpo_pickle_kind kind)
 static bdpo_status add_items(bdpo_pickle *p, bdpo_pickle_kind kind, bdpo_pickle_value **items,
                              size_t n)
 {
-    TRY(need(p, 1));
+    TRY(bdpo_pickle_need(p, 1));
     bdpo_pickle_value *container = p->stack[p->depth - 1];
     if (container->kind == BDPO_PICKLE_OPAQUE) return BDPO_OK;
     if (container->kind != kind)
@@ -282,13 +126,13 @@ static bdpo_status add_marked(bdpo_pickle *p, bdpo_pickle_kind kind)
 {
     bdpo_pickle_value **items;
     size_t n;
-    TRY(pop_mark(p, &items, &n));
+    TRY(bdpo_pickle_pop_mark(p, &items, &n));
     return add_items(p, kind, items, n);
 }
 
 static bdpo_status add_top(bdpo_pickle *p, bdpo_pickle_kind kind, size_t n)
 {
-    TRY(need(p, n + 1));
+    TRY(bdpo_pickle_need(p, n + 1));
     p->depth -= n;
     return add_items(p, kind, p->stack + p->depth, n);
 }
@@ -301,7 +145,7 @@ static bdpo_status push_symbol(bdpo_pickle *p, const char *module, size_t module
     bdpo_pickle_value *value = bdpo_pickle_value_new(p, BDPO_PICKLE_SYMBOL);
     if (!value) return bdpo_pickle_no_memory(p);
     TRY(bdpo_torch_symbol_find(&value->symbol, p, module, module_bytes, name, name_bytes));
-    return push(p, value);
+    return bdpo_pickle_push(p, value);
 }
 
 static bdpo_status take_line(bdpo_pickle *p, const char **out, size_t *n)
@@ -328,8 +172,8 @@ static bdpo_status global(bdpo_pickle *p)
 static bdpo_status stack_global(bdpo_pickle *p)
 {
     bdpo_pickle_value *module, *name;
-    TRY(pop(p, &name));
-    TRY(pop(p, &module));
+    TRY(bdpo_pickle_pop(p, &name));
+    TRY(bdpo_pickle_pop(p, &module));
     if (module->kind != BDPO_PICKLE_TEXT || name->kind != BDPO_PICKLE_TEXT)
         return bdpo_pickle_fail(p, "a name made of %s and %s", bdpo_pickle_kind_text(module->kind),
                                 bdpo_pickle_kind_text(name->kind));
@@ -340,23 +184,23 @@ static bdpo_status stack_global(bdpo_pickle *p)
 static bdpo_status reduce(bdpo_pickle *p)
 {
     bdpo_pickle_value *arguments, *function, *result;
-    TRY(pop(p, &arguments));
-    TRY(pop(p, &function));
+    TRY(bdpo_pickle_pop(p, &arguments));
+    TRY(bdpo_pickle_pop(p, &function));
     if (function->kind != BDPO_PICKLE_SYMBOL)
         return bdpo_pickle_fail(p, "calls %s", bdpo_pickle_kind_text(function->kind));
     if (arguments->kind != BDPO_PICKLE_TUPLE)
         return bdpo_pickle_fail(p, "a call with %s for its arguments",
                                 bdpo_pickle_kind_text(arguments->kind));
     TRY(bdpo_torch_call(&result, p, function->symbol, arguments));
-    return push(p, result);
+    return bdpo_pickle_push(p, result);
 }
 
 // Attributes of a dict subclass (OrderedDict's _metadata) and of inert objects are dropped.
 static bdpo_status build(bdpo_pickle *p)
 {
     bdpo_pickle_value *state;
-    TRY(pop(p, &state));
-    TRY(need(p, 1));
+    TRY(bdpo_pickle_pop(p, &state));
+    TRY(bdpo_pickle_need(p, 1));
     bdpo_pickle_kind kind = p->stack[p->depth - 1]->kind;
     if (kind == BDPO_PICKLE_DICT || kind == BDPO_PICKLE_OPAQUE) return BDPO_OK;
     return bdpo_pickle_fail(p, "sets attributes of %s", bdpo_pickle_kind_text(kind));
@@ -378,19 +222,19 @@ static bdpo_status remember_storage(bdpo_pickle *p, bdpo_pickle_storage *storage
 static bdpo_status persistent(bdpo_pickle *p)
 {
     bdpo_pickle_value *id, *storage;
-    TRY(pop(p, &id));
+    TRY(bdpo_pickle_pop(p, &id));
     TRY(bdpo_torch_persistent(&storage, p, id));
     TRY(remember_storage(p, storage->storage));
-    return push(p, storage);
+    return bdpo_pickle_push(p, storage);
 }
 
 static bdpo_status pop_anything(bdpo_pickle *p)
 {
-    if (available(p) == 0 && p->n_marks > 0) { // as Python: the mark itself
+    if (bdpo_pickle_available(p) == 0 && p->n_marks > 0) { // as Python: the mark itself
         p->n_marks--;
         return BDPO_OK;
     }
-    TRY(need(p, 1));
+    TRY(bdpo_pickle_need(p, 1));
     p->depth--;
     return BDPO_OK;
 }
@@ -398,7 +242,7 @@ static bdpo_status pop_anything(bdpo_pickle *p)
 static bdpo_status frame(bdpo_pickle *p) // only a hint for readers of streams
 {
     uint64_t n;
-    TRY(take_uint(p, &n, 8));
+    TRY(bdpo_pickle_take_uint(p, &n, 8));
     if (n > p->size - p->at)
         return bdpo_pickle_fail(p, "a frame of %llu bytes, %zu are left", (unsigned long long)n,
                                 p->size - p->at);
@@ -409,14 +253,14 @@ static bdpo_status drop_marked(bdpo_pickle *p)
 {
     bdpo_pickle_value **items;
     size_t n;
-    return pop_mark(p, &items, &n);
+    return bdpo_pickle_pop_mark(p, &items, &n);
 }
 
 static bdpo_status memoize(bdpo_pickle *p, int n_bytes,
                            bdpo_status (*action)(bdpo_pickle *, uint64_t))
 {
     uint64_t index;
-    TRY(take_uint(p, &index, n_bytes));
+    TRY(bdpo_pickle_take_uint(p, &index, n_bytes));
     return action(p, index);
 }
 
@@ -426,7 +270,7 @@ static bdpo_status step_container(bdpo_pickle *p, unsigned char opcode)
 {
     switch (opcode) {
     case '(':
-        return push_mark(p);
+        return bdpo_pickle_push_mark(p);
     case ')':
         return push_tuple(p, 0);
     case 0x85: // TUPLE1 to TUPLE3
@@ -481,7 +325,7 @@ static bdpo_status step(bdpo_pickle *p, unsigned char opcode)
 {
     switch (opcode) {
     case 'N':
-        return push(p, bdpo_pickle_value_new(p, BDPO_PICKLE_NONE));
+        return bdpo_pickle_push(p, bdpo_pickle_value_new(p, BDPO_PICKLE_NONE));
     case 0x88:
     case 0x89:
         return push_bool(p, opcode == 0x88);
@@ -513,15 +357,15 @@ static bdpo_status step(bdpo_pickle *p, unsigned char opcode)
     case 0x96:
         return push_text(p, BDPO_PICKLE_BYTES, 8);
     case 'q':
-        return memoize(p, 1, memo_put);
+        return memoize(p, 1, bdpo_pickle_memo_put);
     case 'r':
-        return memoize(p, 4, memo_put);
+        return memoize(p, 4, bdpo_pickle_memo_put);
     case 0x94: // MEMOIZE
-        return memo_put(p, p->n_memo);
+        return bdpo_pickle_memo_put(p, p->n_memo);
     case 'h':
-        return memoize(p, 1, memo_get);
+        return memoize(p, 1, bdpo_pickle_memo_get);
     case 'j':
-        return memoize(p, 4, memo_get);
+        return memoize(p, 4, bdpo_pickle_memo_get);
     case 0x95: // FRAME
         return frame(p);
     default:
@@ -532,7 +376,7 @@ static bdpo_status step(bdpo_pickle *p, unsigned char opcode)
 static bdpo_status protocol(bdpo_pickle *p)
 {
     const unsigned char *head;
-    TRY(take(p, &head, 2));
+    TRY(bdpo_pickle_take(p, &head, 2));
     if (head[0] == 0x80 && head[1] >= 2 && head[1] <= MAX_PROTOCOL) return BDPO_OK;
     p->at -= 2;
     return bdpo_pickle_fail(p, "no pickle of protocol 2 to %d", MAX_PROTOCOL);
@@ -546,7 +390,8 @@ bdpo_status bdpo_pickle_run(bdpo_pickle_value **out, bdpo_pickle *p)
     for (;;) {
         if (p->at == p->size) return bdpo_pickle_fail(p, "ends without STOP");
         unsigned char opcode = p->bytes[p->at++];
-        p->n_opcodes++;
+        if (++p->n_opcodes > MAX_OPCODES)
+            return bdpo_pickle_fail(p, "more than %d opcodes", MAX_OPCODES);
         if (opcode == '.') break;
         TRY(step(p, opcode));
     }

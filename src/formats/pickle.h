@@ -2,7 +2,8 @@
 // 2 to 5 that carry data. What a pickle would call by name is looked up in a fixed table
 // (formats/torch_pickle.h) of pure constructors; any other name is refused. Internal to this room.
 //
-// Each opcode makes at most one value, so memory is bounded by a multiple of the pickle's length.
+// Each opcode makes at most one value, so memory is bounded by a multiple of the pickle's length,
+// and their number is limited.
 #ifndef BDPO_PICKLE_H
 #define BDPO_PICKLE_H
 

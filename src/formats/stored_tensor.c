@@ -121,6 +121,7 @@ static void copy_row(unsigned char *out, const unsigned char *in, size_t n, size
 // Walks the rows of a strided tensor; to f32 where f32 is given, else copying to raw.
 static void gather(unsigned char *raw, float *f32, const bdpo_stored_tensor *t, size_t item)
 {
+    BDPO_ASSERT(raw || f32);
     int last = t->n_dims - 1;
     int64_t index[BDPO_STORED_MAX_DIMS] = {0}, row = 0; // row: elements from t->data
     size_t n = (size_t)t->dim[last], step = (size_t)t->stride[last] * item;

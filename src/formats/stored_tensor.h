@@ -6,19 +6,17 @@
 #include "base/status.h"
 
 // The kinds of numbers that safetensors and PyTorch files hold: our name, the word in a safetensors
-// header, bits per element. USABLE ones can be read; the others are known so that a file that has
-// them among wanted tensors opens, and a refusal can name them.
+// header, bits per element. The order is the reference library's, whose writer sorts by it. USABLE
+// ones can be read; the others are known, so that a file that has them among wanted tensors opens,
+// and a refusal can name them.
+// clang-format off
 #define BDPO_STORED_DTYPE_LIST(USABLE, KNOWN)                                                      \
-    USABLE(BOOL, 8)                                                                                \
-    KNOWN(F4, 4)                                                                                   \
-    KNOWN(F6_E2M3, 6)                                                                              \
-    KNOWN(F6_E3M2, 6)                                                                              \
-    USABLE(U8, 8)                                                                                  \
-    USABLE(I8, 8)                                                                                  \
+    USABLE(BOOL, 8) KNOWN(F4, 4) KNOWN(F6_E2M3, 6) KNOWN(F6_E3M2, 6) USABLE(U8, 8) USABLE(I8, 8)   \
     KNOWN(F8_E5M2, 8) KNOWN(F8_E4M3, 8) KNOWN(F8_E8M0, 8) KNOWN(F8_E4M3FNUZ, 8)                    \
-        KNOWN(F8_E5M2FNUZ, 8) USABLE(I16, 16) USABLE(U16, 16) USABLE(F16, 16) USABLE(BF16, 16)     \
-            USABLE(I32, 32) USABLE(U32, 32) USABLE(F32, 32) KNOWN(C64, 64) USABLE(F64, 64)         \
-                USABLE(I64, 64) USABLE(U64, 64)
+    KNOWN(F8_E5M2FNUZ, 8) USABLE(I16, 16) USABLE(U16, 16) USABLE(F16, 16) USABLE(BF16, 16)         \
+    USABLE(I32, 32) USABLE(U32, 32) USABLE(F32, 32) KNOWN(C64, 64) USABLE(F64, 64)                 \
+    USABLE(I64, 64) USABLE(U64, 64)
+// clang-format on
 
 typedef enum bdpo_stored_dtype {
 #define X(name, bits) BDPO_STORED_##name,

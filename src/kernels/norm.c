@@ -62,16 +62,11 @@ static block block_of(const bdpo_group_norm_shape *s, int64_t unit)
 
 // ---- group norm, forward --------------------------------------------------------------------
 
-// Mean and sum of squared deviations of some values.
-typedef struct moments {
-    double mean, square;
-} moments;
-
 typedef struct group_forward {
-    moments *merged;    // [n, blocks, groups]
-    float *sums;        // [parts, 2, c]
-    float *mean, *gain; // [n, c]
-    float *offset;      // [c]
+    bdpo_moments *merged; // [n, blocks, groups]
+    float *sums;          // [parts, 2, c]
+    float *mean, *gain;   // [n, c]
+    float *offset;        // [c]
 } group_forward;
 
 static size_t carve_forward(group_forward *w, const bdpo_group_norm_shape *s, void *base)
@@ -92,38 +87,21 @@ size_t bdpo_group_norm_forward_workspace(const bdpo_group_norm_shape *s)
     return carve_forward(&w, s, NULL);
 }
 
-// Moments of one group in one block, from its channels' sums about the block's first row x0.
-static moments merge_channels(const float *x0, const float *sum, const float *square,
-                              int64_t channels, int64_t rows)
-{
-    double r = 1.0 / (double)rows, mean = 0, total = 0;
-    for (int64_t c = 0; c < channels; c++) mean += (double)x0[c] + (double)sum[c] * r;
-    mean /= (double)channels;
-    for (int64_t c = 0; c < channels; c++) {
-        double s = (double)sum[c], d = (double)x0[c] + s * r - mean;
-        total += (double)square[c] - s * s * r + (double)rows * d * d;
-    }
-    return (moments){mean, total > 0 ? total : 0};
-}
-
-static void block_moments(moments *out, float *sums, const float *x, int64_t ldx,
+static void block_moments(bdpo_moments *out, float *sums, const float *x, int64_t ldx,
                           const bdpo_group_norm_shape *s, int64_t unit)
 {
     block b = block_of(s, unit);
-    int64_t channels = s->c / s->groups;
     const float *first = x + b.row * ldx;
     table()->channel_moments(sums, sums + s->c, first, ldx, b.rows, s->c);
-    for (int64_t g = 0; g < s->groups; g++)
-        out[g] = merge_channels(first + g * channels, sums + g * channels,
-                                sums + s->c + g * channels, channels, b.rows);
+    table()->group_moments(out, first, sums, sums + s->c, s->groups, s->c / s->groups, b.rows);
 }
 
 // Mean and 1 / sqrt(var + eps) of a group over a sample's blocks (Chan et al.'s merge).
-static void merge_blocks(float *stats, const moments *part, const bdpo_group_norm_shape *s)
+static void merge_blocks(float *stats, const bdpo_moments *part, const bdpo_group_norm_shape *s)
 {
     double channels = (double)(s->c / s->groups), mean = 0, square = 0, count = 0;
     for (int64_t b = 0; b < blocks_of(s->hw); b++) {
-        const moments *m = part + b * s->groups;
+        const bdpo_moments *m = part + b * s->groups;
         double more = channels * (double)min(s->hw - b * BLOCK_ROWS, BLOCK_ROWS);
         double d = m->mean - mean, whole = count + more;
         mean += d * more / whole;
@@ -139,11 +117,11 @@ static void spread_stats(float *mean, float *gain, const float *stats, const flo
                          const bdpo_group_norm_shape *s)
 {
     int64_t channels = s->c / s->groups;
-    for (int64_t c = 0; c < s->c; c++) {
-        const float *st = stats + c / channels * 2;
-        mean[c] = st[0];
-        gain[c] = gamma ? gamma[c] * st[1] : st[1];
-    }
+    for (int64_t g = 0; g < s->groups; g++)
+        for (int64_t c = g * channels; c < (g + 1) * channels; c++) {
+            mean[c] = stats[g * 2];
+            gain[c] = gamma ? gamma[c] * stats[g * 2 + 1] : stats[g * 2 + 1];
+        }
 }
 
 static void spread_offset(float *offset, const float *beta, int64_t c)
@@ -224,20 +202,17 @@ static bdpo_group_norm_channels channels_of(const group_backward *w, int64_t sam
                                       w->k0 + sample * c, w->k1 + sample * c};
 }
 
-// total[2, c] of one sample.
-static void merge_grad_sums(double *total, const float *sums, const float *stats,
-                            const bdpo_group_norm_shape *s)
+// total[2, c] of one sample: of dz, of dz * (x - mean).
+static void merge_grad_sums(double *total, const float *sums, const bdpo_group_norm_shape *s)
 {
-    int64_t channels = s->c / s->groups;
     for (int64_t j = 0; j < 2 * s->c; j++) total[j] = 0;
     for (int64_t b = 0; b < blocks_of(s->hw); b++)
         for (int64_t j = 0; j < 2 * s->c; j++) total[j] += (double)sums[b * 2 * s->c + j];
-    for (int64_t c = 0; c < s->c; c++) total[s->c + c] *= (double)stats[c / channels * 2 + 1];
 }
 
 // With g = dz * gamma: dx = rstd (g - mean(g) - xhat mean(g xhat)), means over the group, written
-// as dz * gain + (x - mean) * k1 + k0.
-static void grad_factors(float *k0, float *k1, const double *total, const float *stats,
+// as dz * gain + (x - mean) * k1 + k0. total's second row becomes that of dz * xhat.
+static void grad_factors(float *k0, float *k1, double *total, const float *stats,
                          const float *gamma, const bdpo_group_norm_shape *s)
 {
     int64_t channels = s->c / s->groups;
@@ -246,13 +221,13 @@ static void grad_factors(float *k0, float *k1, const double *total, const float 
         double mean_g = 0, mean_gx = 0, rstd = (double)stats[g * 2 + 1];
         for (int64_t c = g * channels; c < (g + 1) * channels; c++) {
             double weight = gamma ? (double)gamma[c] : 1.0;
+            total[s->c + c] *= rstd;
             mean_g += weight * total[c];
             mean_gx += weight * total[s->c + c];
         }
-        for (int64_t c = g * channels; c < (g + 1) * channels; c++) {
-            k0[c] = (float)(-rstd * mean_g / count);
-            k1[c] = (float)(-rstd * rstd * mean_gx / count);
-        }
+        float shift = (float)(-rstd * mean_g / count);
+        float slope = (float)(-rstd * rstd * mean_gx / count);
+        for (int64_t c = g * channels; c < (g + 1) * channels; c++) k0[c] = shift, k1[c] = slope;
     }
 }
 
@@ -276,6 +251,10 @@ void bdpo_group_norm_backward(float *dx, int64_t lddx, float *dgamma, float *dbe
 {
     group_backward w;
     carve_backward(&w, s, workspace);
+    // dz, which costs an exponential, waits in dx for the second pass.
+    bool keep = s->silu && dx && !accumulate_dx;
+    const float *dz = keep ? dx : dy;
+    int64_t lddz = keep ? lddx : lddy;
     int64_t blocks = blocks_of(s->hw), units = s->n * blocks, c = s->c;
     for (int64_t i = 0; i < s->n; i++)
         spread_stats(w.mean + i * c, w.gain + i * c, stats + i * s->groups * 2, gamma, s);
@@ -290,13 +269,14 @@ void bdpo_group_norm_backward(float *dx, int64_t lddx, float *dgamma, float *dbe
                 block b = block_of(s, unit);
                 bdpo_group_norm_channels k = channels_of(&w, b.sample, c);
                 float *sums = w.sums + unit * 2 * c;
-                table()->group_grad_sums(sums, sums + c, dy + b.row * lddy, lddy, x + b.row * ldx,
-                                         ldx, &k, b.rows, c, s->silu);
+                table()->group_grad_sums(sums, sums + c, keep ? dx + b.row * lddx : NULL, lddx,
+                                         dy + b.row * lddy, lddy, x + b.row * ldx, ldx, &k, b.rows,
+                                         c, s->silu);
             }
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < s->n; i++) {
             const float *st = stats + i * s->groups * 2;
-            merge_grad_sums(w.total + i * 2 * c, w.sums + i * blocks * 2 * c, st, s);
+            merge_grad_sums(w.total + i * 2 * c, w.sums + i * blocks * 2 * c, s);
             grad_factors(w.k0 + i * c, w.k1 + i * c, w.total + i * 2 * c, st, gamma, s);
         }
 #pragma omp for schedule(static, 1)
@@ -305,8 +285,8 @@ void bdpo_group_norm_backward(float *dx, int64_t lddx, float *dgamma, float *dbe
                  dx && unit-- > bdpo_part_begin(units, i, parts);) {
                 block b = block_of(s, unit);
                 bdpo_group_norm_channels k = channels_of(&w, b.sample, c);
-                table()->group_grad_apply(dx + b.row * lddx, lddx, dy + b.row * lddy, lddy,
-                                          x + b.row * ldx, ldx, &k, b.rows, c, s->silu,
+                table()->group_grad_apply(dx + b.row * lddx, lddx, dz + b.row * lddz, lddz,
+                                          x + b.row * ldx, ldx, &k, b.rows, c, s->silu && !keep,
                                           accumulate_dx);
             }
     }
@@ -321,9 +301,12 @@ void bdpo_layer_norm_forward(float *y, int64_t ldy, float *stats, const float *x
                              float eps, int n_threads)
 {
     int n = bdpo_threads_for(rows * cols, n_threads);
-#pragma omp parallel for num_threads(n) schedule(static) if (n > 1)
-    for (int64_t r = 0; r < rows; r++)
-        table()->layer_norm(y + r * ldy, stats + 2 * r, x + r * ldx, gamma, beta, cols, eps);
+#pragma omp parallel for num_threads(n) schedule(static, 1) if (n > 1)
+    for (int i = 0; i < n; i++) {
+        int64_t r = bdpo_part_begin(rows, i, n), end = bdpo_part_begin(rows, i + 1, n);
+        table()->layer_norm(y + r * ldy, ldy, stats + 2 * r, x + r * ldx, ldx, gamma, beta, end - r,
+                            cols, eps);
+    }
 }
 
 size_t bdpo_layer_norm_backward_workspace(int64_t rows, int64_t cols)
@@ -356,13 +339,18 @@ void bdpo_layer_norm_backward(float *dx, int64_t lddx, float *dgamma, float *dbe
     for (int64_t b = 0; b < blocks; b++) {
         int64_t begin = b * BLOCK_ROWS, end = min(rows, begin + BLOCK_ROWS);
         float *part = sums + b * 2 * cols;
-        if (params) // before dx, which may overwrite dy
-            table()->layer_norm_grad_sums(part, part + cols, dy + begin * lddy, lddy,
-                                          x + begin * ldx, ldx, stats + 2 * begin, end - begin,
-                                          cols);
-        for (int64_t r = begin; dx && r < end; r++)
-            table()->layer_norm_grad(dx + r * lddx, dy + r * lddy, x + r * ldx, stats + 2 * r,
-                                     gamma, cols, accumulate_dx);
+        bdpo_layer_norm_grad call = {.sum = params ? part : NULL,
+                                     .product = params ? part + cols : NULL,
+                                     .dx = dx ? dx + begin * lddx : NULL,
+                                     .dy = dy + begin * lddy,
+                                     .x = x + begin * ldx,
+                                     .stats = stats + 2 * begin,
+                                     .gamma = gamma,
+                                     .lddx = lddx,
+                                     .lddy = lddy,
+                                     .ldx = ldx,
+                                     .accumulate = accumulate_dx};
+        table()->layer_norm_grad(&call, end - begin, cols);
     }
     merge_params(dbeta, sums, 0, blocks, cols, accumulate_params);
     merge_params(dgamma, sums, 1, blocks, cols, accumulate_params);

@@ -212,9 +212,14 @@ static bdpo_status open_part(bdpo_checkpoint *c, const bdpo_component_spec *spec
     return add_part(c, &source);
 }
 
-static bdpo_status open_single(bdpo_checkpoint *c)
+// `stated` is what the file itself says that it predicts.
+static bdpo_status open_single(bdpo_checkpoint *c, bdpo_prediction stated)
 {
     c->info.layout = BDPO_LAYOUT_SINGLE_FILE;
+    if (c->asked == BDPO_PREDICTS_UNKNOWN) c->asked = stated; // goes before a borrowed scheduler
+    c->info.prediction = c->asked;
+    if (c->asked == BDPO_PREDICTS_UNKNOWN && c->info.type != BDPO_SD2)
+        c->info.prediction = BDPO_PREDICTS_EPSILON; // SD 2 is published in both kinds
     TRY(open_config(&c->index, NULL, c, "model_index", "model_index.json"));
     TRY(open_config(&c->scheduler, NULL, c, "scheduler", "scheduler/scheduler_config.json"));
     if (c->configs) TRY(set_prediction(c));
@@ -263,11 +268,10 @@ static bdpo_status open_file(bdpo_checkpoint *c)
         return bdpo_fail(BDPO_UNSUPPORTED, "%s: is SDXL's refiner, which is not supported",
                          c->info.path);
     c->info.in_channels = detected.in_channels;
-    c->info.prediction = c->asked != BDPO_PREDICTS_UNKNOWN ? c->asked : detected.prediction;
     if (detected.known) {
         if (!c->info.known_type) c->info.type = detected.type;
         c->info.known_type = true;
-        return open_single(c);
+        return open_single(c, detected.prediction);
     }
     if (is_bare_vae(c)) {
         c->info.layout = BDPO_LAYOUT_SINGLE_FILE;

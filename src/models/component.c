@@ -170,7 +170,7 @@ static bdpo_status collect(bdpo_component *c)
         if (bdpo_naming_ignored(name)) continue;
         TRY(add(c, stored, name + prefix_length));
     }
-    qsort(c->weights, c->count, sizeof *c->weights, compare);
+    if (c->count > 0) qsort(c->weights, c->count, sizeof *c->weights, compare);
     for (size_t i = 1; i < c->count; i++) {
         const bdpo_weight *w = &c->weights[i];
         if (strcmp(w[-1].name, w->name) == 0)

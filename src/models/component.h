@@ -46,6 +46,11 @@ const bdpo_weight *bdpo_component_find(const bdpo_component *component, const ch
 size_t bdpo_component_n_strays(const bdpo_component *component);
 const char *bdpo_component_stray(const bdpo_component *component, size_t index);
 
+// Adds what the component's configuration asks for. The failures are those of the model's parser: a
+// configuration that we cannot compute is UNSUPPORTED.
+BDPO_MUST_CHECK bdpo_status bdpo_component_params(bdpo_param_list *list,
+                                                  const bdpo_component_source *source);
+
 // Compares with what a model needs. BAD_FILE counts all that is missing, left over or of another
 // shape, and names the first few with the shapes found and expected. A trailing kernel of 1x1 makes
 // no difference: [c, c, 1, 1] serves as [c, c].

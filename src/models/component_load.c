@@ -21,14 +21,14 @@ typedef struct problems {
 __attribute__((format(printf, 2, 3))) static void tell(problems *p, const char *format, ...)
 {
     if (p->count++ >= N_NAMED) return;
-    size_t left = sizeof p->text - p->used;
-    int separator = snprintf(p->text + p->used, left, "%s", p->used ? "; " : "");
+    char text[BDPO_NAME_BYTES + 128];
     va_list arguments;
     va_start(arguments, format);
-    int n = vsnprintf(p->text + p->used + separator, left - (size_t)separator, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    p->used += (size_t)separator + (size_t)n;
-    if (p->used >= sizeof p->text) p->used = sizeof p->text - 1;
+    size_t left = sizeof p->text - p->used;
+    int n = snprintf(p->text + p->used, left, "%s%s", p->used ? "; " : "", text);
+    p->used += (size_t)n < left ? (size_t)n : left - 1;
 }
 
 // Equal but for a kernel of 1x1 that only one of them states.

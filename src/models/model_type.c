@@ -169,14 +169,12 @@ static void detect_type(bdpo_detected *out, const bdpo_tensor_file *file, const 
     }
 }
 
-static bdpo_prediction detect_prediction(const bdpo_detected *detected,
-                                         const bdpo_tensor_file *file, const char *prefix)
+static bdpo_prediction detect_prediction(const bdpo_tensor_file *file, const char *prefix)
 {
     if (find(file, prefix, "v_pred")) return BDPO_PREDICTS_V;
     bdpo_prediction prediction;
     const char *said = bdpo_tensor_file_text(file, "modelspec.prediction_type");
     if (said && bdpo_prediction_parse(&prediction, said) == BDPO_OK) return prediction;
-    if (detected->known && detected->type != BDPO_SD2) return BDPO_PREDICTS_EPSILON;
     // The published SD 2.0 base says so by its number of steps; diffusers goes by it too.
     const bdpo_file_value *step = bdpo_tensor_file_value(file, "global_step");
     return step && step->kind == BDPO_FILE_INT && step->integer == 875000 ? BDPO_PREDICTS_EPSILON
@@ -192,6 +190,6 @@ bdpo_detected bdpo_model_type_detect(const bdpo_tensor_file *file)
         find(file, prefix, "model.diffusion_model.input_blocks.0.0.weight");
     if (first && first->n_dims == 4 && first->dim[1] > 0 && first->dim[1] < 1000)
         out.in_channels = (int)first->dim[1];
-    out.prediction = detect_prediction(&out, file, prefix);
+    out.prediction = detect_prediction(file, prefix);
     return out;
 }

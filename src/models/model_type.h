@@ -58,7 +58,7 @@ typedef struct bdpo_detected {
     bdpo_model_type type;
     bool refiner;    // SDXL's second model, which is not supported
     int in_channels; // of the first convolution: 4, 9 of inpainting, 8 of pix2pix; 0: none
-    bdpo_prediction prediction; // by marker, metadata or global step; unknown for the rest
+    bdpo_prediction prediction; // that the file states: by marker, metadata or global step
 } bdpo_detected;
 
 bdpo_detected bdpo_model_type_detect(const bdpo_tensor_file *file);

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "models/checkpoint_files.h"
 #include "models/model_writer_values.h"
+#include "models/modelspec.h"
 
 // ---- a list of tensors -------------------------------------------------------------------------
 
@@ -263,42 +264,12 @@ static bdpo_status list_original(list *l, const bdpo_part_to_write *part, bdpo_w
     return BDPO_OK;
 }
 
-// Needed by whoever opens the file: SD 2 does not tell what it predicts.
-static const char *architecture(const bdpo_checkpoint_info *info)
-{
-    switch (info->type) {
-    case BDPO_SD1:
-        return "stable-diffusion-v1";
-    case BDPO_SD2:
-        return info->prediction == BDPO_PREDICTS_V ? "stable-diffusion-v2-768-v"
-                                                   : "stable-diffusion-v2-512";
-    case BDPO_SDXL:
-        return "stable-diffusion-xl-v1-base";
-    case BDPO_N_MODEL_TYPES:
-        break;
-    }
-    BDPO_BUG("no such type: %d", (int)info->type);
-}
-
-static void set_title(char out[256], const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const char *dot = strrchr(name, '.');
-    size_t length = dot && dot > name ? (size_t)(dot - name) : strlen(name);
-    snprintf(out, 256, "%.*s", (int)(length < 255 ? length : 255), name);
-}
-
 // The list and the marker of what SDXL predicts, which others look for; its value means nothing.
 static bdpo_status write_original(const char *path, list *l, const bdpo_checkpoint_info *info)
 {
-    char title[256];
-    set_title(title, path);
-    const bdpo_metadata_pair metadata[] = {
-        {"modelspec.sai_model_spec", "1.0.1"},
-        {"modelspec.architecture", architecture(info)},
-        {"modelspec.implementation", "https://github.com/Stability-AI/generative-models"},
-        {"modelspec.prediction_type", info->prediction == BDPO_PREDICTS_V ? "v" : "epsilon"},
-        {"modelspec.title", title}};
+    // Needed by whoever opens the file: SD 2 does not tell what it predicts.
+    bdpo_modelspec spec = bdpo_modelspec_of(path, info->type, info->prediction, false);
+    const bdpo_metadata_pair metadata[] = {BDPO_MODELSPEC_PAIRS(spec)};
     bdpo_safetensors_options options = {.metadata = metadata, .n_metadata = BDPO_COUNTOF(metadata)};
     return write_list(path, l, &options, false);
 }

@@ -144,6 +144,7 @@ static bdpo_status put_source(const bdpo_entry *e, const char *name, float *valu
                               size_t count, bdpo_tensor_sink *sink)
 {
     TRY(read_values(e->part, name, values, scratch, count));
+    for (size_t i = 0; i < count && e->factor != 0; i++) values[i] *= e->factor;
     if (e->transposed) { // e->dim is the turned shape
         turn(scratch, values, (size_t)e->dim[1], (size_t)e->dim[0]);
         float *swap = values;

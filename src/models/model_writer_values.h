@@ -15,6 +15,7 @@ typedef struct bdpo_entry {
     int n_dims;
     int64_t dim[BDPO_MAX_DIMS];
     bool transposed; // the file has [in, out]
+    float factor;    // of every value; 0: 1
 } bdpo_entry;
 
 // Sets dtype and shape as the part has them for the diffusers name `source`; the caller adapts.

@@ -204,7 +204,7 @@ static bdpo_status read_sample_size(const reader *r, bdpo_unet_config *out)
 static bdpo_status read_context_width(const reader *r, bdpo_unet_config *out)
 {
     static const char name[] = "cross_attention_dim";
-    int64_t widths[BDPO_UNET_MAX_LEVELS];
+    int64_t widths[BDPO_UNET_MAX_LEVELS] = {0};
     TRY(read_counts(r, name, 1280, out->n_levels, widths));
     out->context_width = widths[0];
     for (int i = 1; i < out->n_levels; i++)

@@ -133,7 +133,7 @@ static bdpo_status add_bytes(bdpo_clip_vocab *vocab, const char *path)
             uint32_t rune = bdpo_clip_byte_rune((unsigned char)byte);
             if ((rune < 256) != stands) continue;
             size_t size = (size_t)bdpo_utf8_put(spelling, rune);
-            memcpy(spelling + size, "</w>", 4);
+            memcpy(spelling + size, "</w>", sizeof "</w>");
             const char *token = (const char *)spelling;
             TRY(bdpo_clip_vocab_add(vocab, path, token, size, id));
             TRY(bdpo_clip_vocab_add(vocab, path, token, size + 4, 256 + id));

@@ -288,6 +288,7 @@ static void append_words(work *w, const bdpo_runes *text)
 {
     bdpo_clip_cursor cursor = {0};
     bdpo_clip_mark mark;
+    if (!text->data) return; // an empty text
     while (bdpo_clip_next_word(&mark, &cursor, text, w->bpe->pipeline)) {
         if (mark != BDPO_CLIP_NO_MARK) {
             bdpo_clip_ids_push(&w->ids, w->bpe->mark_ids[mark]);

@@ -237,7 +237,7 @@ bdpo_status bdpo_clip_vocab_seal(bdpo_clip_vocab *v, const char *file, int32_t u
     for (int byte = 0; byte < 256; byte++) {
         unsigned char spelling[8];
         size_t size = (size_t)bdpo_utf8_put(spelling, bdpo_clip_byte_rune((unsigned char)byte));
-        memcpy(spelling + size, "</w>", 4);
+        memcpy(spelling + size, "</w>", sizeof "</w>");
         for (int ends = 0; ends < 2; ends++) {
             size_t whole = size + (ends ? 4 : 0);
             int32_t id = bdpo_clip_vocab_find(v, (const char *)spelling, whole);

@@ -85,11 +85,18 @@ static bool is_tail(const byte_text *b, size_t at)
     return between(b, at, 0x80, 0xbf) && b->data[at] != 0x85 && b->data[at] != 0xa0;
 }
 
+// The leads of two bytes before A0 that make a likely character.
+static bool is_lead_of_two(unsigned char lead)
+{
+    return lead == 0xc2 || lead == 0xc3 || lead == 0xc5 || lead == 0xce || lead == 0xd0 ||
+           lead == 0xd9;
+}
+
 // How many bytes at `at` would be UTF-8 if a space among them were A0; 0 where none.
 static size_t altered_at(const byte_text *b, size_t at)
 {
     unsigned char lead = b->data[at];
-    if (lead && memchr("\xc2\xc3\xc5\xce\xd0\xd9", lead, 6) && is_space(b, at + 1)) return 2;
+    if (is_lead_of_two(lead) && is_space(b, at + 1)) return 2;
     if ((lead == 0xe2 || lead == 0xe3) && is_space(b, at + 1) && is_tail(b, at + 2)) return 3;
     if (lead >= 0xe0 && lead <= 0xe3 && is_tail(b, at + 1) && is_space(b, at + 2)) return 3;
     if (lead != 0xf0) return 0;

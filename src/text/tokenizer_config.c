@@ -106,7 +106,10 @@ static bdpo_status add_model(bdpo_clip_vocab *vocab, const char *path, const jso
     if (!json_is_object(tokens)) return wrong_type(path, "model.vocab", tokens, "an object");
     if (!json_is_array(merges)) return wrong_type(path, "model.merges", merges, "an array");
     TRY(add_tokens(vocab, path, tokens));
-    json_array_foreach(merges, i, merge) TRY(add_merge(vocab, path, merge));
+    json_array_foreach(merges, i, merge)
+    {
+        TRY(add_merge(vocab, path, merge));
+    }
     return BDPO_OK;
 }
 

@@ -226,3 +226,19 @@ BDPO_TEST(convert_asks_what_sd2_predicts)
               "epsilon or --prediction v_prediction\n");
     scratch_remove();
 }
+
+BDPO_TEST(convert_refuses_a_model_that_does_not_fit_its_configuration)
+{
+    char in[512];
+    snprintf(in, sizeof in, "%s/sd2", golden);
+    CHECK_INT(RUN(scratch_path(""), "convert", in, "one.safetensors")->code, 0);
+    // Without --config the published one is meant, which is larger.
+    const program_result *r = RUN(scratch_path(""), "convert", "one.safetensors", "back");
+    CHECK_INT(r->code, 1);
+    CHECK_STR(r->out, "");
+    CHECK_CONTAINS(r->err, "bdpo: one.safetensors: ");
+    CHECK_CONTAINS(r->err, " of 686 tensors do not fit unet (the published configuration): "
+                           "\"conv_in.weight\" is [4, 4, 3, 3] where [320, 4, 3, 3] is expected; ");
+    CHECK(access(scratch_path("back"), F_OK) != 0); // nothing was begun
+    scratch_remove();
+}

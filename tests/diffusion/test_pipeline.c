@@ -47,8 +47,9 @@ static void check_batch(bdpo_noise_rng rng, const char *sampler)
         job.prompts = &prompts[i];
         job.seeds = &seeds[i];
         denoise(&p, alone, &job);
-        // Products of other heights are summed in another order; f32 over three steps.
-        CHECK_LE(test_relative_l2(together + (ptrdiff_t)i * SIZE, alone, SIZE), 1e-5);
+        // Products of other heights are summed in another order (5e-7), which guidance (7.5) and
+        // the division by sqrt(a) of the first step (15) multiply; another prompt makes 1e-3.
+        CHECK_LE(test_relative_l2(together + (ptrdiff_t)i * SIZE, alone, SIZE), 1e-4);
     }
     pipeline_fixture_close(&p);
 }

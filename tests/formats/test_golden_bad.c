@@ -42,26 +42,29 @@ static bdpo_status read_tensors(const char *path)
     return BDPO_OK;
 }
 
-static void check_refusal(const char *kind, const char *name, const char *part)
+// True where the file is refused, or read, as the manifest says; else prints what is wrong.
+static bool refused(const char *kind, const char *name, const char *part)
 {
     char relative[256];
     snprintf(relative, sizeof relative, "golden-bad/%s", name);
     const char *path = test_path(relative);
+    if (strcmp(kind, "good") == 0) CHECK_OK(read_tensors(path));
+    if (strcmp(kind, "good") == 0) return true;
     bdpo_status status = strcmp(kind, "config") == 0 ? read_config(path) : read_tensors(path);
-    if (status != BDPO_BAD_FILE)
-        FAIL("%s: \"%s\", expected a malformed file", name, bdpo_status_text(status));
-    const char *message = bdpo_message();
-    if (!strstr(message, part)) FAIL("%s: expected \"%s\" in: %s", name, part, message);
-    if (!strstr(message, "golden-bad/")) FAIL("the file is not named: %s", message);
-    for (const char *c = message; *c; c++)
-        if ((unsigned char)*c < 0x20) FAIL("%s: not one line: %s", name, message);
+    const char *message = status == BDPO_OK ? "not refused" : bdpo_message();
+    bool one_line = strpbrk(message, "\n\r\t\033") == NULL;
+    if (status == BDPO_BAD_FILE && strstr(message, part) && strstr(message, "golden-bad/") &&
+        one_line)
+        return true;
+    printf("        %s: expected \"%s\" in: %s\n", name, part, message);
+    return false;
 }
 
 BDPO_TEST(golden_bad_files_are_refused_in_one_line)
 {
     char *text, *state = NULL;
     size_t size;
-    int n = 0, n_files = 0;
+    int n = 0, n_wrong = 0, n_files = 0;
     CHECK_OK(bdpo_file_read(&text, &size, test_path("golden-bad/MANIFEST.tsv"), 1 << 20));
     for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
         char *name = strchr(line, '\t');
@@ -70,13 +73,15 @@ BDPO_TEST(golden_bad_files_are_refused_in_one_line)
         char *part = strchr(name, '\t');
         CHECK(part != NULL);
         *part++ = '\0';
-        check_refusal(line, name, part);
+        n_wrong += !refused(line, name, part);
         n++;
     }
     bdpo_free(text);
+    CHECK_INT(n_wrong, 0);
     DIR *dir = opendir(test_path("golden-bad"));
     CHECK(dir != NULL);
-    for (const struct dirent *entry; (entry = readdir(dir));) n_files += entry->d_name[0] != '.';
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        n_files += strchr(entry->d_name, '.') > entry->d_name; // no folder
     closedir(dir);
-    CHECK_INT(n_files, n + 2); // the manifest, and a sound shard
+    CHECK_INT(n_files, n + 1); // and the manifest
 }

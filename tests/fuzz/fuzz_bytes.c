@@ -101,8 +101,9 @@ static bool run(corpus *c)
 {
     FILE *file = fopen(c->path, "wb");
     CHECK(file != NULL);
-    CHECK_U64(fwrite(c->mutant, 1, c->size, file), c->size);
-    CHECK_INT(fclose(file), 0);
+    size_t written = fwrite(c->mutant, 1, c->size, file);
+    int closed = fclose(file);
+    CHECK(written == c->size && closed == 0);
     bdpo_status status = c->target->read(c->path);
     if (status == BDPO_OK) return true;
     const char *message = bdpo_message();

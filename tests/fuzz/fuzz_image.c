@@ -153,6 +153,7 @@ static int mutate_for(double seconds, uint64_t seed)
     int n = load_corpus(files), n_tried = 0;
     uint64_t state = seed * 0x9e3779b97f4a7c15ULL + 1;
     struct timespec start, now;
+    CHECK(n > 0);
     clock_gettime(CLOCK_MONOTONIC, &start);
     do {
         mutate(&files[next_random(&state) % (uint64_t)n], &state);

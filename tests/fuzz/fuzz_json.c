@@ -64,11 +64,16 @@ BDPO_TEST(corpus)
 
 BDPO_TEST(mutants)
 {
-    fuzz_mutants(&target, 1500);
-    fuzz_mutants(&indices, 500);
+    fuzz_mutants(&target, 500);
+    fuzz_mutants(&indices, 100);
 }
 
 BDPO_TEST_LONG(mutants_for_long)
 {
     fuzz_long(&target);
+}
+
+BDPO_TEST_LONG(mutants_of_indices_for_long)
+{
+    fuzz_long(&indices);
 }

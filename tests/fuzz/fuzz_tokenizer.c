@@ -167,8 +167,7 @@ static void random_text(const world *w, uint64_t seed)
             bytes[n++] = "etaoinshr"[r % 9];
         } else if (kind == 2) {
             const char *part = parts[r % BDPO_COUNTOF(parts)];
-            memcpy(bytes + n, part, strlen(part));
-            n += strlen(part);
+            while (*part) bytes[n++] = *part++;
         } else if (kind == 3) {
             n += (size_t)bdpo_utf8_put((unsigned char *)bytes + n,
                                        0x80 + (uint32_t)(r % (r >> 32 & 1 ? 0x700 : 0xd000)));

@@ -14,26 +14,28 @@ static bdpo_image slopes(const char *mode, int width, int height)
     return image;
 }
 
+static void check_text(const void *file, size_t size, const char *key, const char *expected)
+{
+    char *text;
+    CHECK_OK(bdpo_image_text(&text, file, size, key, "encoded"));
+    CHECK_INT(text != NULL, expected != NULL);
+    if (expected) CHECK_STR(text, expected);
+    bdpo_free(text);
+}
+
 static bdpo_image round_trip(const bdpo_image *image, bdpo_image_format format,
                              const bdpo_image_options *options)
 {
     void *data;
     size_t size;
     bdpo_image back;
-    char *text;
     CHECK_OK(bdpo_image_encode(&data, &size, image, format, options));
     CHECK_OK(bdpo_image_decode(&back, data, size, "encoded"));
     CHECK_INT(back.width, image->width);
     CHECK_INT(back.height, image->height);
     CHECK_INT(back.orientation, 1);
-    CHECK_OK(bdpo_image_text(&text, data, size, "parameters", "encoded"));
-    CHECK_INT(text != NULL, options && options->parameters);
-    if (text) CHECK_STR(text, options->parameters);
-    bdpo_free(text);
-    CHECK_OK(bdpo_image_text(&text, data, size, "bdpo", "encoded"));
-    CHECK_INT(text != NULL, options && options->json);
-    if (text) CHECK_STR(text, options->json);
-    bdpo_free(text);
+    check_text(data, size, "parameters", options ? options->parameters : NULL);
+    check_text(data, size, "bdpo", options ? options->json : NULL);
     bdpo_free(data);
     return back;
 }

@@ -2,15 +2,14 @@
 // tools/parity/checkpoints.py), single files, and what is refused.
 #include "harness.h"
 
+#include <sys/stat.h>
+
 #include "base/memory.h"
 #include "formats/safetensors.h"
 #include "models/checkpoint.h"
 #include "models/checkpoint_files.h"
-#include "models/clip_text.h"
 #include "models/model_writer.h"
 #include "models/scratch.h"
-#include "models/unet.h"
-#include "models/vae.h"
 
 static const char *golden(void)
 {
@@ -27,15 +26,19 @@ typedef struct fake {
 static const char *write_fakes(const char *file, const fake *fakes,
                                const bdpo_safetensors_options *options)
 {
-    static const float zeros[4096];
+    static const float zeros[512 * 1024]; // of the largest fake
     bdpo_tensor_to_write tensors[16];
     size_t n = 0;
-    for (; fakes[n].name; n++)
+    for (; fakes[n].name; n++) {
+        int64_t count = 1;
+        for (int i = 0; i < fakes[n].n_dims; i++) count *= fakes[n].dim[i];
+        CHECK(n < BDPO_COUNTOF(tensors) && count <= (int64_t)BDPO_COUNTOF(zeros));
         tensors[n] = (bdpo_tensor_to_write){.name = fakes[n].name,
                                             .dtype = BDPO_STORED_F32,
                                             .n_dims = fakes[n].n_dims,
                                             .dim = fakes[n].dim,
                                             .data = zeros};
+    }
     const char *path = scratch_path(file);
     CHECK_OK(bdpo_safetensors_write(path, tensors, n, options));
     return path;
@@ -169,23 +172,74 @@ static void check_detected(const fake *fakes, bool known, bdpo_model_type type,
 
 BDPO_TEST(types_are_told_by_tensors)
 {
-    const bdpo_prediction unknown = BDPO_PREDICTS_UNKNOWN, epsilon = BDPO_PREDICTS_EPSILON;
-    check_detected((fake[]){{TO_K, 2, {320, 768}}, {FIRST, 4, {320, 4, 1, 1}}, {0}}, true, BDPO_SD1,
-                   epsilon, 4);
+    const bdpo_prediction unknown = BDPO_PREDICTS_UNKNOWN;
+    check_detected((fake[]){{TO_K, 2, {4, 768}}, {FIRST, 4, {320, 4, 1, 1}}, {0}}, true, BDPO_SD1,
+                   unknown, 4);
     check_detected((fake[]){{TO_K, 2, {1, 1024}}, {FIRST, 4, {2, 9, 3, 3}}, {0}}, true, BDPO_SD2,
                    unknown, 9);
-    check_detected((fake[]){{TO_K, 2, {1, 2048}}, {0}}, true, BDPO_SDXL, epsilon, 0);
+    check_detected((fake[]){{TO_K, 2, {1, 2048}}, {0}}, true, BDPO_SDXL, unknown, 0);
     check_detected((fake[]){{TO_K, 2, {1, 2048}}, {"v_pred", 1, {1}}, {0}}, true, BDPO_SDXL,
                    BDPO_PREDICTS_V, 0);
     check_detected((fake[]){{TO_K, 2, {1, 500}}, {0}}, false, BDPO_SD1, unknown, 0);
     check_detected((fake[]){{"cond_stage_model.model.ln_final.bias", 1, {4}}, {0}}, true, BDPO_SD2,
                    unknown, 0);
     check_detected((fake[]){{"state_dict.cond_stage_model.transformer.x", 1, {4}}, {0}}, true,
-                   BDPO_SD1, epsilon, 0);
+                   BDPO_SD1, unknown, 0);
     check_detected((fake[]){{"conditioner.embedders.1.model.ln_final.bias", 1, {4}},
                             {"conditioner.embedders.0.transformer.x", 1, {4}},
                             {0}},
-                   true, BDPO_SDXL, epsilon, 0);
+                   true, BDPO_SDXL, unknown, 0);
+}
+
+// Puts the published configurations of a family's components into configs/.
+static void copy_known_configs(bdpo_model_type type)
+{
+    for (int i = 0; i < bdpo_model_type_count(type); i++) {
+        const char *name = bdpo_model_type_at(type, i)->name;
+        char file[128];
+        bdpo_json_document *document;
+        CHECK_OK(bdpo_model_type_config(&document, type, name, BDPO_PREDICTS_UNKNOWN));
+        snprintf(file, sizeof file, "configs/%s", name);
+        mkdir(scratch_path(file), 0777); // it may be there
+        snprintf(file, sizeof file, "configs/%s/config.json", name);
+        CHECK_INT(json_dump_file(bdpo_json_root(document).value, scratch_path(file), 0), 0);
+        bdpo_json_free(document);
+    }
+}
+
+BDPO_TEST(prediction_is_asked_then_stated_then_borrowed_then_usual)
+{
+    const fake sdxl[] = {{TO_K, 2, {1, 2048}}, {0}}, sd2[] = {{TO_K, 2, {1, 1024}}, {0}};
+    const fake marked[] = {{TO_K, 2, {1, 2048}}, {"v_pred", 1, {1}}, {0}};
+    scratch_directory("configs");
+    scratch_directory("configs/scheduler");
+    scratch_file("configs/model_index.json", "{}");
+    scratch_file("configs/scheduler/scheduler_config.json", "{\"prediction_type\": \"epsilon\"}");
+    char configs[512];
+    snprintf(configs, sizeof configs, "%s", scratch_path("configs"));
+    const struct {
+        const fake *fakes;
+        bdpo_checkpoint_options options;
+        bdpo_prediction expected;
+    } cases[] = {{sdxl, {0}, BDPO_PREDICTS_EPSILON},
+                 {sd2, {0}, BDPO_PREDICTS_UNKNOWN},
+                 {marked, {0}, BDPO_PREDICTS_V},
+                 {marked, {.prediction = BDPO_PREDICTS_EPSILON}, BDPO_PREDICTS_EPSILON},
+                 {sd2, {.configs = configs}, BDPO_PREDICTS_EPSILON},
+                 {marked, {.configs = configs}, BDPO_PREDICTS_V},
+                 {sd2, {.prediction = BDPO_PREDICTS_V, .configs = configs}, BDPO_PREDICTS_V}};
+    for (size_t i = 0; i < BDPO_COUNTOF(cases); i++) {
+        copy_known_configs(cases[i].fakes == sd2 ? BDPO_SD2 : BDPO_SDXL);
+        bdpo_checkpoint *c;
+        const char *path = write_fakes("a.safetensors", cases[i].fakes, NULL);
+        CHECK_OK(bdpo_checkpoint_open(&c, path, &cases[i].options));
+        CHECK_INT(bdpo_checkpoint_get_info(c).prediction, cases[i].expected);
+        const json_t *said = json_object_get(bdpo_checkpoint_scheduler(c), "prediction_type");
+        if (cases[i].expected != BDPO_PREDICTS_UNKNOWN)
+            CHECK_STR(json_string_value(said), bdpo_prediction_name(cases[i].expected));
+        bdpo_checkpoint_close(c);
+    }
+    scratch_remove();
 }
 
 BDPO_TEST(metadata_tells_what_sd2_predicts)
@@ -268,26 +322,14 @@ BDPO_TEST(stacked_and_doubled_tensors_are_checked)
 
 // ---- the published configurations --------------------------------------------------------------
 
-// The parameters that a component of a published model has, by its known configuration.
 static void list_known(bdpo_param_list *list, bdpo_model_type type, const char *name)
 {
     bdpo_json_document *document;
-    bdpo_unet_config unet;
-    bdpo_vae_config vae;
-    bdpo_clip_text_config text;
     CHECK_OK(bdpo_model_type_config(&document, type, name, BDPO_PREDICTS_UNKNOWN));
-    const json_t *root = bdpo_json_root(document).value;
-    if (strcmp(name, "unet") == 0) {
-        CHECK_OK(bdpo_unet_config_parse(&unet, root, name));
-        bdpo_unet_params(list, &unet);
-    } else if (strcmp(name, "vae") == 0) {
-        CHECK_OK(bdpo_vae_config_parse(&vae, root, name));
-        bdpo_vae_params(list, &vae);
-    } else {
-        CHECK_OK(bdpo_clip_text_config_parse(&text, root, name));
-        bdpo_clip_text_params(list, &text);
-    }
-    CHECK_OK(bdpo_param_list_check(list));
+    const bdpo_component_source source = {.spec = bdpo_model_type_find(type, name),
+                                          .config = bdpo_json_root(document).value,
+                                          .config_file = name};
+    CHECK_OK(bdpo_component_params(list, &source));
     bdpo_json_free(document);
 }
 

@@ -5,7 +5,6 @@
 #include "base/memory.h"
 #include "graph/store.h"
 #include "models/checkpoint.h"
-#include "models/unet.h"
 #include "tensor/tensor.h"
 
 typedef struct loaded {
@@ -18,14 +17,10 @@ typedef struct loaded {
 
 static void open_golden(loaded *out)
 {
-    bdpo_unet_config config;
     CHECK_OK(bdpo_checkpoint_open(&out->checkpoint, test_path("fixtures/checkpoints/sd2"), NULL));
     CHECK_OK(bdpo_checkpoint_find(&out->unet, out->checkpoint, "unet"));
-    const bdpo_component_source *source = bdpo_component_get_source(out->unet);
-    CHECK_OK(bdpo_unet_config_parse(&config, source->config, source->config_file));
     CHECK_OK(bdpo_param_list_new(&out->list));
-    bdpo_unet_params(out->list, &config);
-    CHECK_OK(bdpo_param_list_check(out->list));
+    CHECK_OK(bdpo_component_params(out->list, bdpo_component_get_source(out->unet)));
     CHECK_OK(bdpo_engine_new(&out->engine, &(bdpo_engine_options){.n_threads = 1}));
     CHECK_OK(bdpo_store_new(&out->store, out->engine));
 }

@@ -6,11 +6,8 @@
 #include "base/memory.h"
 #include "formats/safetensors.h"
 #include "models/checkpoint.h"
-#include "models/clip_text.h"
 #include "models/model_writer.h"
 #include "models/scratch.h"
-#include "models/unet.h"
-#include "models/vae.h"
 
 enum { N_PARTS = 3 };
 
@@ -23,28 +20,6 @@ typedef struct loaded {
     bdpo_part_to_write parts[N_PARTS];
 } loaded;
 
-static void list_part(bdpo_param_list *list, const bdpo_component_source *source)
-{
-    bdpo_unet_config unet;
-    bdpo_vae_config vae;
-    bdpo_clip_text_config text;
-    switch (source->spec->kind) {
-    case BDPO_NAMES_UNET:
-        CHECK_OK(bdpo_unet_config_parse(&unet, source->config, source->config_file));
-        bdpo_unet_params(list, &unet);
-        break;
-    case BDPO_NAMES_VAE:
-        CHECK_OK(bdpo_vae_config_parse(&vae, source->config, source->config_file));
-        bdpo_vae_params(list, &vae);
-        break;
-    default:
-        CHECK_OK(bdpo_clip_text_config_parse(&text, source->config, source->config_file));
-        text.projection_dim = 0; // SD 2 has none
-        bdpo_clip_text_params(list, &text);
-    }
-    CHECK_OK(bdpo_param_list_check(list));
-}
-
 static void load(loaded *l, bool trainable)
 {
     CHECK_OK(bdpo_checkpoint_open(&l->checkpoint, test_path("fixtures/checkpoints/sd2"), NULL));
@@ -54,7 +29,7 @@ static void load(loaded *l, bool trainable)
         const bdpo_component *c = bdpo_checkpoint_at(l->checkpoint, i);
         const bdpo_load_options options = {.trainable = trainable};
         CHECK_OK(bdpo_param_list_new(&l->lists[i]));
-        list_part(l->lists[i], bdpo_component_get_source(c));
+        CHECK_OK(bdpo_component_params(l->lists[i], bdpo_component_get_source(c)));
         CHECK_OK(bdpo_store_new(&l->stores[i], l->engine));
         CHECK_OK(bdpo_component_declare(c, l->lists[i], l->stores[i], &options));
         CHECK_OK(bdpo_store_seal(l->stores[i]));

@@ -62,8 +62,9 @@ static bool ends_with(const char *text, const char *end)
 // As in tools/parity/unet.py.
 static double weight_scale(const bdpo_param_spec *spec)
 {
-    static const char *const weak[] = {"conv2.weight", "to_out.0.weight", "ff.net.2.weight",
-                                       "proj_out.weight", "lora_B.weight"};
+    static const char *const weak[] = {"conv_in.weight",  "proj_in.weight",  "conv2.weight",
+                                       "to_out.0.weight", "ff.net.2.weight", "proj_out.weight",
+                                       "lora_B.weight"};
     double fan_in = (double)bdpo_shape_count(&spec->shape) / (double)spec->shape.dim[0];
     double scale = pow(fan_in, -0.5);
     for (size_t i = 0; i < sizeof weak / sizeof weak[0]; i++)
@@ -477,8 +478,8 @@ static char names[sizeof cases / sizeof cases[0]][2][64];
 __attribute__((constructor)) static void register_cases(void)
 {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        snprintf(names[i][0], sizeof names[i][0], "live_%s", cases[i].name);
-        snprintf(names[i][1], sizeof names[i][1], "checkpointing_%s", cases[i].name);
+        snprintf(names[i][0], sizeof names[i][0], "%s_live", cases[i].name);
+        snprintf(names[i][1], sizeof names[i][1], "%s_checkpointing", cases[i].name);
         test_register(__FILE__, cases[i].name, TEST_QUICK, check_small, &cases[i]);
         test_register(__FILE__, names[i][0], TEST_LONG, check_live, &cases[i]);
         test_register(__FILE__, names[i][1], TEST_FULL, check_small_segments, &cases[i]);

@@ -154,7 +154,9 @@ static void add_json(digester *d, const char *path)
     size_t i;
     CHECK(json_is_array(list));
     json_array_foreach(list, i, prompt)
+    {
         add_prompt(d, json_string_value(prompt), json_string_length(prompt));
+    }
     json_decref(list);
 }
 
@@ -200,7 +202,9 @@ BDPO_TEST_FULL(prompt_files_have_their_digests)
         const char *name;
         bdpo_clip_bpe *bpe = open_real(tokenizers[i].pipeline, tokenizers[i].pad);
         json_object_foreach(json_object_get(root, "sets"), name, set)
+        {
             check_set(name, set, tokenizers[i].name, bpe);
+        }
         bdpo_clip_bpe_free(bpe);
     }
     json_decref(root);

@@ -29,6 +29,7 @@ static const struct {
     {"added_id", BDPO_BAD_FILE, "the added token \"<x>\" has the id 9, expected 7"},
     {"length", BDPO_BAD_FILE, "model_max_length is 1, expected 2 or more"},
     {"left", BDPO_UNSUPPORTED, "padding_side is \"left\", supported is \"right\""},
+    {"no_unknown", BDPO_BAD_FILE, "and none for the unknown"},
     {"nowhere", BDPO_NOT_FOUND, "neither vocab.json nor tokenizer.json is there"},
 };
 

@@ -503,7 +503,7 @@ def check_half(run, family, work, path, original):
     for word, dtype in (("f16", torch.float16), ("bf16", torch.bfloat16)):
         out = os.path.join(work, word)
         run("convert", path, out, "--dtype", word, "--quiet")
-        got, expected = states(load_directory(family, out, torch_dtype=dtype)), states(original)
+        got, expected = states(load_directory(family, out, dtype=dtype)), states(original)
         different = [k for k in expected if not torch.equal(got[k], expected[k].to(dtype))]
         assert not different, (word, different[:10])
         print(f"{family}, {word}: {len(expected)} tensors as PyTorch rounds them", flush=True)
@@ -571,7 +571,7 @@ def check_that_checks_fail(family, single, config, work):
     save_file(state, broken, {"format": "pt"})
     try:
         load_single(family, broken, config)
-    except AssertionError:
+    except (AssertionError, NotImplementedError):  # ours, or theirs about memory never filled
         return
     sys.exit("a wrong name was not noticed")
 

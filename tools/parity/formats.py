@@ -9,12 +9,15 @@ Made with torch 2.15.0, safetensors 0.8.0. For FILE there is FILE.txt, line by l
                                     the dense bytes in the file's dtype
     f32 NAME HASH                   the same tensor converted to f32
     value NAME KIND TEXT            what a PyTorch file holds beside tensors
-Names are written as JSON strings.
+Names are written as JSON strings. The legacy files hold addresses as keys, so their bytes, not their
+content, differ from run to run.
 """
+import argparse
 import collections
 import json
 import os
 import sys
+import types
 
 import numpy as np
 import safetensors.torch
@@ -50,6 +53,8 @@ def flat(value, name=""):
     if isinstance(value, (dict, list, tuple)) and not isinstance(value, torch.Size):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
+            if not isinstance(key, (str, int)):
+                continue  # a class, say: what it leads to is not listed
             yield from flat(item, f"{name}.{key}" if name else str(key))
     else:
         yield name, value
@@ -63,7 +68,7 @@ def describe(root):
             yield f"tensor {quoted} {DTYPES[leaf.dtype]} {shape} {fnv1a(dense_bytes(leaf))}"
             if leaf.dtype not in UNUSABLE:
                 yield f"f32 {quoted} {fnv1a(as_f32(leaf))}"
-        elif isinstance(leaf, (bool, int, float, str)):
+        elif type(leaf) in (bool, int, float, str):  # numpy's float64 is a float too
             yield f"value {quoted} {type(leaf).__name__} {json.dumps(leaf)}"
 
 
@@ -123,6 +128,20 @@ def checkpoint_leaves():
     return out
 
 
+def lightning_checkpoint():
+    """As SD 1.x .ckpt files: a callback's class for a key, scalars of numpy, Namespace."""
+    package = "pytorch_lightning.callbacks.model_checkpoint"
+    for i in range(package.count(".") + 1):
+        name = ".".join(package.split(".")[:i + 1])
+        sys.modules[name] = types.ModuleType(name)
+    callback = type("ModelCheckpoint", (), {"__module__": package})
+    sys.modules[package].ModelCheckpoint = callback
+    return {"epoch": 3, "state_dict": {"model.w": torch.arange(6.0).reshape(2, 3)},
+            "callbacks": {callback: {"monitor": "val/loss", "best": np.float64(0.25)}},
+            "loops": {"score": np.float32(0.5), "state": callback()},
+            "hyper_parameters": argparse.Namespace(lr=1e-4)}
+
+
 def write_torch():
     small = collections.OrderedDict((k, v) for k, v in every_dtype().items()
                                     if v.dtype not in (torch.uint16, torch.uint32, torch.uint64))
@@ -140,6 +159,9 @@ def write_torch():
         torch.save(root, os.path.join(OUT, name), **options)
         leaves = checkpoint_leaves() if isinstance(root, dict) and "groups" in root else root
         write_description(name, leaves)
+    lightning = lightning_checkpoint()
+    torch.save(lightning, os.path.join(OUT, "lightning.pt"))
+    write_description("lightning.pt", lightning)
     unusable = {"f8": torch.ones(3).to(torch.float8_e4m3fn), "c": torch.ones(2, dtype=torch.complex64)}
     torch.save(unusable, os.path.join(OUT, "unusable.pt"))
     write_description("unusable.pt", unusable)
@@ -151,7 +173,7 @@ def write_safetensors():
     tensors["näme \"quoted\"\\\n"] = torch.ones(1)
     path = os.path.join(OUT, "dtypes.safetensors")
     safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
-    write_description("dtypes.safetensors", tensors)
+    write_description("dtypes.safetensors", {**tensors, "format": "pt"})
     # The library's order of metadata is random: saved until it is the sorted one.
     metadata = {"format": "pt", "alpha": "1", "note": "a\"b\\c\n\x01 é"}
     wanted = b'"__metadata__":{"alpha":"1","format":"pt","note":'

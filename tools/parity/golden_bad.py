@@ -4,12 +4,11 @@
     python tools/parity/golden_bad.py
 
 A line of the manifest: KIND, file, a part of the message, separated by tabs. KIND is "tensors" (any
-file of tensors) or "config" (JSON, read as tests/formats/test_golden_bad.c says). Python 3 alone:
+file of tensors), "good" (a sound one) or "config" (JSON, read as tests/formats/test_golden_bad.c says). Python 3 alone:
 nothing here needs torch, and nothing written here is executed by anything but pickle readers.
 """
 import json
 import os
-import shutil
 import struct
 
 OUT = os.path.join(os.path.dirname(__file__), "../../tests/golden-bad")
@@ -20,6 +19,13 @@ def bad(name, data, message, kind="tensors"):
     with open(os.path.join(OUT, name), "wb") as file:
         file.write(data)
     manifest.append((kind, name, message))
+
+
+def sound(name, data):
+    """A sound file among the others: the forgeries near it fail for the reason that they should."""
+    with open(os.path.join(OUT, name), "wb") as file:
+        file.write(data)
+    manifest.append(("good", name, "-"))
 
 
 # ---- safetensors ---------------------------------------------------------------------------
@@ -221,7 +227,7 @@ def zips():
         "big_endian": (plain().add("m/byteorder", b"big").close(), 'byteorder is "big"'),
         "offset_outside": (Zip().add("m/data.pkl", b"", offset=0x7FFFFFFF).close(), "no local header"),
         "offset_wrong": (Zip().add("m/data.pkl", b"abc", offset=1).close(), "no local header"),
-        "offset_in_directory": (plain().add("m/x", b"", offset=body).close(), "no local header"),
+        "offset_in_directory": (plain().add("m/x", b"", offset=body + 33).close(), "no local header"),
         "local_signature": (Zip().add("m/data.pkl", b"", signature=b"PK\3\5").close(),
                             "neither safetensors nor PyTorch"),
         "local_name": (Zip().add("m/data.pkl", b"", local_name=b"m/other.xx").close(), "has another name"),
@@ -235,7 +241,7 @@ def zips():
                               ).add("m/x", b"", offset=100).close(), '"m/x": overlaps another entry'),
         "zero_in_name": (Zip().add(b"m\0data.pkl", b"").close(), "a zero byte in its name"),
         "count_low": (plain().close(count=1), "more entries than the end record says"),
-        "count_high": (plain().close(count=3), "its directory is malformed"),
+        "count_high": (plain().close(count=3), "3 entries in a directory of 110 bytes"),
         "count_huge": (plain().close(count=60000), "60000 entries in a directory"),
         "directory_offset": (plain().close(offset=3), "a directory of"),
         "directory_size": (plain().close(size=1), "a directory of 1 bytes"),
@@ -268,6 +274,10 @@ def zips():
     }
     for name, (data, message) in cases.items():
         bad(f"zip_{name}.pt", data, message)
+    pickle = state(tensor())
+    sound("zip64_ok.pt", Zip().add(
+        "m/data.pkl", pickle, size=0xFFFFFFFF, packed=0xFFFFFFFF, offset=0xFFFFFFFF,
+        extra=struct.pack("<HHQQQ", 1, 24, len(pickle), len(pickle), 0)).add("m/data/0", DATA).close())
 
 
 def calls():
@@ -371,7 +381,7 @@ def pickles():
                        "containers nested more than 64"),
         "cycle_list": (b"\x80\x02]q\0h\0a.", "contains itself"),
         "cycle_dict": (b"\x80\x02}q\0" + text("me") + b"h\0s.", '"me" contains itself'),
-        "cycle_two": (b"\x80\x02]q\0]q\1h\0ah\1a.", "contains itself"),
+        "cycle_two": (b"\x80\x02]q\0]q\1h\0aa.", "contains itself"),
         "memo_bomb": (b"\x80\x02" + bomb + b".", "STOP with"),
         "memo_bomb_list": (b"\x80\x02" + b"(" + b"K\1q\0" + b"".join(
             b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60)) + b"l.",
@@ -474,8 +484,7 @@ def index(weights, metadata=None):
 
 
 def indices():
-    with open(os.path.join(OUT, "shard_ok.safetensors"), "wb") as file:
-        file.write(one())
+    sound("shard_ok.safetensors", one())
     cases = {
         "escape": (index({"a": "../shard_ok.safetensors"}), '"../shard_ok.safetensors" is no name'),
         "absolute": (index({"a": "/etc/passwd"}), '"/etc/passwd" is no name of a file beside it'),
@@ -493,7 +502,7 @@ def indices():
         "twice": (b'{"weight_map": {"a": "x", "a": "y"}}', "duplicate object key"),
         "cut": (index({"a": "x"})[:-3], "line 1, column"),
         "deep": (b'{"weight_map": ' + b"[" * 5000, "line 1"),
-        "control": (b'{"a\nb": 1}', "control character"),
+        "control": (b'{"a\nb": 1}', "unexpected newline"),
         "zero": (b'{"a": "\\u0000"}', "line 1"),
     }
     for name, (data, message) in cases.items():
@@ -534,8 +543,10 @@ def configs():
 
 
 def main():
-    shutil.rmtree(OUT, ignore_errors=True)
-    os.makedirs(OUT)
+    os.makedirs(OUT, exist_ok=True)
+    for name in os.listdir(OUT):  # folders there are other scripts'
+        if os.path.isfile(os.path.join(OUT, name)):
+            os.remove(os.path.join(OUT, name))
     for part in (safetensors, zips, calls, pickles, legacy, indices, configs):
         part()
     with open(os.path.join(OUT, "MANIFEST.tsv"), "w") as file:
