@@ -397,6 +397,8 @@ static bool parse(options *o, int argc, char **argv)
         else
             return false;
     }
+    for (int k = i; k < argc; k++)
+        if (argv[k][0] == '-') return false; // an option behind a word would pass for a word
     o->filters = (const char *const *)argv + i;
     o->n_filters = argc - i;
     o->timeout_s = timeout >= 0 ? (unsigned)timeout : o->tier == TEST_LONG ? 0 : 120;
