@@ -5,5 +5,5 @@ cd "$(dirname "$0")"
 tools/setup.sh build
 export CMAKE_GENERATOR="${CMAKE_GENERATOR:-Ninja}"
 cmake --preset release >/dev/null
-cmake --build --preset release --target train_shapes
+cmake --build --preset release --target train_shapes bdpo_cli
 exec build/release/train_shapes "$@"
