@@ -91,7 +91,8 @@ if [ "$tier" = long ]; then
   # Skips itself where PyTorch and diffusers are missing; PYTHON names an interpreter with them.
   python=${PYTHON:-python3}
   if command -v "$python" >"$log"; then
-    tests 'live parity' "$python" tools/parity/live_blocks.py $test_binary
+    tests 'live parity: blocks' "$python" tools/parity/live_blocks.py $test_binary
+    tests 'live parity: UNet' "$python" tools/parity/unet.py --live $test_binary
   else
     echo "SKIPPED  live parity: no $python"
     skipped=$((skipped + 1))
