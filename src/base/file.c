@@ -34,6 +34,30 @@ static int open_retrying(const char *path, int flags, mode_t mode)
     return fd;
 }
 
+// ---- paths -------------------------------------------------------------------------------
+
+bdpo_status bdpo_file_join(char out[BDPO_PATH_BYTES], const char *directory, const char *name)
+{
+    size_t length = strlen(directory);
+    const char *slash = length > 0 && directory[length - 1] != '/' ? "/" : "";
+    if (snprintf(out, BDPO_PATH_BYTES, "%s%s%s", directory, slash, name) >= BDPO_PATH_BYTES)
+        return bdpo_fail(BDPO_BAD_ARGUMENT, "%s/%s: the path has more than %d bytes", directory,
+                         name, BDPO_PATH_BYTES - 1);
+    return BDPO_OK;
+}
+
+bool bdpo_file_is_directory(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool bdpo_file_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
 // ---- writing -------------------------------------------------------------------------------
 
 struct bdpo_file_writer {

@@ -5,6 +5,14 @@
 
 #include "base/status.h"
 
+enum { BDPO_PATH_BYTES = 4096 };
+
+// Paths. out = "directory/name". BAD_ARGUMENT where that is too long.
+BDPO_MUST_CHECK bdpo_status bdpo_file_join(char out[BDPO_PATH_BYTES], const char *directory,
+                                           const char *name);
+bool bdpo_file_is_directory(const char *path);
+bool bdpo_file_exists(const char *path);
+
 // A file that comes into being at commit. Until then the bytes lie under a temporary name in the
 // same directory; the temporary is gone after commit (failed or not) and after abort.
 // What is not a plain file (a pipe, /dev/stdout) is written to directly.

@@ -1,10 +1,10 @@
 // bdpo demo-model: a small model with random weights, to try everything on.
 #include <string.h>
 
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/option_numbers.h"
-#include "models/checkpoint_files.h"
 #include "models/demo_model.h"
 
 enum { SEED = 1, LAYOUT, SIZE };

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -12,7 +13,6 @@
 #include "cli/sample_output.h"
 #include "formats/image_grid.h"
 #include "formats/image_resize.h"
-#include "models/checkpoint_files.h"
 
 enum { MAX_PREVIEW = 64, PREVIEW_MARGIN = 4 };
 

@@ -1,5 +1,6 @@
 // Metadata in two forms: the line that web user interfaces read, and all of it as JSON.
 #include "cli/sample_output.h"
+#include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <sys/stat.h>
 
 #include "formats/generation_parameters.h"
-#include "models/checkpoint_files.h"
 
 // ---- where to ----------------------------------------------------------------------------------
 

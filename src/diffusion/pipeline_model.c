@@ -1,5 +1,6 @@
 // Loading: for each network its configuration, the parameters that this asks for, its store.
 #include "diffusion/pipeline_model.h"
+#include "base/file.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,7 +8,6 @@
 
 #include "base/memory.h"
 #include "graph/store.h"
-#include "models/checkpoint_files.h"
 #include "tensor/tensor.h"
 
 // ---- one network -------------------------------------------------------------------------------

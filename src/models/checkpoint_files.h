@@ -3,15 +3,8 @@
 #ifndef BDPO_CHECKPOINT_FILES_H
 #define BDPO_CHECKPOINT_FILES_H
 
+#include "base/file.h"
 #include "models/model_type.h"
-
-enum { BDPO_PATH_BYTES = 4096 };
-
-// out = "directory/name". BAD_ARGUMENT where that is too long.
-BDPO_MUST_CHECK bdpo_status bdpo_file_join(char out[BDPO_PATH_BYTES], const char *directory,
-                                           const char *name);
-bool bdpo_file_is_directory(const char *path);
-bool bdpo_file_exists(const char *path);
 
 // The weights in `directory`: safetensors before .bin, a whole file before shards, and without a
 // `variant` (NULL) the plain file before fp16 and bf16. With a variant, only that one ("" is the

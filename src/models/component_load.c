@@ -123,17 +123,6 @@ typedef struct scratch {
     size_t bytes;
 } scratch;
 
-// [co, ci, ky, kx] to [co, ky, kx, ci], elements of `size` bytes, 2 or 4.
-static void permute(char *out, const char *in, const bdpo_shape *file_shape, size_t size)
-{
-    const int64_t *d = file_shape->dim;
-    size_t kernel = (size_t)(d[2] * d[3]), ci = (size_t)d[1];
-    for (size_t co = 0; co < (size_t)d[0]; co++, in += kernel * ci * size)
-        for (size_t k = 0; k < kernel; k++)
-            for (size_t i = 0; i < ci; i++, out += size)
-                memcpy(out, in + (i * kernel + k) * size, size);
-}
-
 static bdpo_status copy_one(bdpo_store *store, const scratch *s, const bdpo_param_spec *spec,
                             const bdpo_stored_tensor *t, bdpo_dtype dtype)
 {
@@ -144,7 +133,7 @@ static bdpo_status copy_one(bdpo_store *store, const scratch *s, const bdpo_para
         TRY(bdpo_stored_tensor_read_f32(t, (float *)(void *)s->file, t->count));
     if (spec->shape.n_dims != 4)
         return bdpo_store_write(store, BDPO_PARAM, spec->name, s->file, bytes);
-    permute(s->store, s->file, &spec->shape, bdpo_dtype_size(dtype));
+    bdpo_param_to_store(s->store, s->file, &spec->shape, bdpo_dtype_size(dtype));
     return bdpo_store_write(store, BDPO_PARAM, spec->name, s->store, bytes);
 }
 

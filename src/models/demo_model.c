@@ -13,7 +13,6 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "formats/safetensors.h"
-#include "models/checkpoint_files.h"
 #include "models/clip_text.h"
 #include "models/demo_configs.h"
 #include "models/demo_vocabulary.h"

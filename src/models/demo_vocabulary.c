@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/json_write.h"
-#include "models/checkpoint_files.h"
 #include "text/clip_vocab.h"
 
 // Words of English prompts. Every one begins with a letter and has at most LONGEST letters.

@@ -174,19 +174,6 @@ static bool names_layer(const char *target, const char *path)
     return false;
 }
 
-// The path of the layer whose weight this is; false where it is no linear layer or convolution.
-static bool layer_path(char out[NAME_LIMIT], const bdpo_param_spec *spec)
-{
-    static const char end[] = ".weight";
-    size_t length = strlen(spec->name), path = length - (sizeof end - 1);
-    if (spec->shape.n_dims != 2 && spec->shape.n_dims != 4) return false;
-    if (length < sizeof end || length >= NAME_LIMIT || strcmp(spec->name + path, end) != 0)
-        return false;
-    memcpy(out, spec->name, path);
-    out[path] = '\0';
-    return true;
-}
-
 // *n_named counts the layers that the target names, new ones and those that have an adapter.
 static bdpo_status add_named(bdpo_lora *lora, const bdpo_param_list *params, const char *target,
                              int64_t rank, double alpha, int *n_named)
@@ -194,8 +181,8 @@ static bdpo_status add_named(bdpo_lora *lora, const bdpo_param_list *params, con
     *n_named = 0;
     for (int i = 0; i < bdpo_param_list_count(params); i++) {
         const bdpo_param_spec *spec = bdpo_param_list_at(params, i);
-        char path[NAME_LIMIT];
-        if (!layer_path(path, spec) || !names_layer(target, path)) continue;
+        char path[BDPO_PARAM_NAME_BYTES];
+        if (!bdpo_param_layer(path, spec) || !names_layer(target, path)) continue;
         ++*n_named;
         if (!bdpo_lora_find(lora, path)) TRY(bdpo_lora_add(lora, path, spec->shape, rank, alpha));
     }

@@ -18,8 +18,4 @@ BDPO_MUST_CHECK bdpo_status bdpo_lora_adapter_find(bool *found, bdpo_lora_adapte
                                                    const bdpo_lora_component *component,
                                                    const char *path, const bdpo_shape *weight);
 
-// The path of the layer whose weight a parameter is; false where it is no linear layer or
-// convolution.
-bool bdpo_lora_layer_of(char path[BDPO_NAME_BYTES], const bdpo_param_spec *spec);
-
 #endif

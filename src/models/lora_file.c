@@ -4,14 +4,14 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "formats/json.h"
 #include "formats/tensor_file.h"
 #include "tensor/tensor.h"
 
-enum { PATH_BYTES = 4096, N_NAMED = 3 };
+enum { N_NAMED = 3 };
 
 struct bdpo_lora_file {
     bdpo_tensor_file *tensors;
@@ -24,27 +24,16 @@ struct bdpo_lora_file {
 
 // ---- opening -----------------------------------------------------------------------------------
 
-static bool is_directory(const char *path)
-{
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-}
-
-static bool is_file(const char *path)
-{
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
-}
-
 // The file of adapters in a directory of diffusers or PEFT.
-static bdpo_status find_in_directory(char out[PATH_BYTES], const char *path)
+static bdpo_status find_in_directory(char out[BDPO_PATH_BYTES], bool *peft, const char *path)
 {
     static const char *const names[] = {"pytorch_lora_weights.safetensors",
                                         "adapter_model.safetensors", "pytorch_lora_weights.bin",
-                                        "adapter_model.bin"};
+                                        "adapter_model.bin"}; // every second is PEFT's
     for (size_t i = 0; i < BDPO_COUNTOF(names); i++) {
-        if (snprintf(out, PATH_BYTES, "%s/%s", path, names[i]) >= PATH_BYTES) break;
-        if (is_file(out)) return BDPO_OK;
+        TRY(bdpo_file_join(out, path, names[i]));
+        *peft = i % 2 == 1;
+        if (bdpo_file_exists(out)) return BDPO_OK;
     }
     return bdpo_fail(BDPO_NOT_FOUND,
                      "%s: a directory without pytorch_lora_weights.safetensors or "
@@ -63,16 +52,15 @@ static bdpo_status check_kind(const bdpo_lora_file *f, const char *prefix)
     return BDPO_OK;
 }
 
-static bdpo_status open_config(bdpo_lora_file *f, const char *directory)
+// `peft`: the directory where it is one of PEFT, which never leaves out its configuration; else
+// NULL.
+static bdpo_status open_config(bdpo_lora_file *f, const char *peft)
 {
     static const char *const components[] = {"unet.", "text_encoder.", "text_encoder_2."};
     const char *metadata = bdpo_tensor_file_text(f->tensors, "lora_adapter_metadata");
-    char path[PATH_BYTES];
-    if (directory) {
-        int n = snprintf(path, sizeof path, "%s/adapter_config.json", directory);
-        if (n >= PATH_BYTES || !is_file(path)) directory = NULL;
-    }
-    if (directory) {
+    char path[BDPO_PATH_BYTES + 64];
+    if (peft) {
+        TRY(bdpo_file_join(path, peft, "adapter_config.json"));
         TRY(bdpo_json_open(&f->config, path));
         return check_kind(f, "");
     }
@@ -86,15 +74,15 @@ static bdpo_status open_config(bdpo_lora_file *f, const char *directory)
 
 static bdpo_status open_file(bdpo_lora_file *f, const char *path)
 {
-    char inner[PATH_BYTES];
-    bool directory = is_directory(path);
-    if (directory) TRY(find_in_directory(inner, path));
+    char inner[BDPO_PATH_BYTES];
+    bool directory = bdpo_file_is_directory(path), peft = false;
+    if (directory) TRY(find_in_directory(inner, &peft, path));
     TRY(bdpo_tensor_file_open(&f->tensors, directory ? inner : path));
     size_t count = bdpo_tensor_file_count(f->tensors);
     if (count == 0) return bdpo_fail(BDPO_BAD_FILE, "%s: holds no tensors", path);
     f->used = bdpo_alloc(count, sizeof *f->used);
     if (!f->used) return bdpo_fail(BDPO_NO_MEMORY, "no memory to open %s", path);
-    return open_config(f, directory ? path : NULL);
+    return open_config(f, peft ? path : NULL);
 }
 
 bdpo_status bdpo_lora_file_open(bdpo_lora_file **out, const char *path)
@@ -242,17 +230,6 @@ bdpo_status bdpo_lora_adapter_find(bool *found, bdpo_lora_adapter *out, bdpo_lor
 
 // ---- layers ------------------------------------------------------------------------------------
 
-bool bdpo_lora_layer_of(char path[BDPO_NAME_BYTES], const bdpo_param_spec *spec)
-{
-    static const char ending[] = ".weight";
-    size_t n = strlen(spec->name), m = sizeof ending - 1;
-    if (spec->shape.n_dims != 2 && spec->shape.n_dims != 4) return false;
-    if (n <= m || n >= BDPO_NAME_BYTES || strcmp(spec->name + n - m, ending) != 0) return false;
-    memcpy(path, spec->name, n - m);
-    path[n - m] = '\0';
-    return true;
-}
-
 static bdpo_status target_layer(bdpo_lora *lora, const bdpo_lora_source *sources, int n_sources,
                                 const bdpo_lora_component *component, const char *path,
                                 const bdpo_shape *weight)
@@ -277,7 +254,7 @@ bdpo_status bdpo_lora_files_target(bdpo_lora *lora, const bdpo_lora_source *sour
     for (int i = 0; i < bdpo_param_list_count(component->params); i++) {
         const bdpo_param_spec *spec = bdpo_param_list_at(component->params, i);
         char path[BDPO_NAME_BYTES];
-        if (!bdpo_lora_layer_of(path, spec)) continue;
+        if (!bdpo_param_layer(path, spec)) continue;
         TRY(target_layer(lora, sources, n_sources, component, path, &spec->shape));
     }
     return BDPO_OK;

@@ -8,19 +8,6 @@
 
 // ---- matrices ----------------------------------------------------------------------------------
 
-// [rows, ci, ky, kx] to the store's [rows, ky, kx, ci]; other shapes as they are.
-static void to_store_order(float *out, const float *in, int64_t rows, const bdpo_shape *weight)
-{
-    if (weight->n_dims != 4) {
-        memcpy(out, in, (size_t)(rows * weight->dim[1]) * sizeof *out);
-        return;
-    }
-    int64_t ci = weight->dim[1], kernel = weight->dim[2] * weight->dim[3];
-    for (int64_t r = 0; r < rows; r++, in += ci * kernel)
-        for (int64_t k = 0; k < kernel; k++)
-            for (int64_t c = 0; c < ci; c++) *out++ = in[c * kernel + k];
-}
-
 // Matrices of one adapter, or of a stack of them, as the store keeps them.
 typedef struct matrices {
     int64_t rank, in, out;
@@ -51,7 +38,9 @@ static bdpo_status matrices_read(matrices *m, const bdpo_lora_adapter *a, const 
                                  int64_t first, float factor)
 {
     TRY(bdpo_stored_tensor_read_f32(a->down, m->read, a->down->count));
-    to_store_order(m->a + first * m->in, m->read, a->rank, weight);
+    bdpo_shape rows = *weight;
+    rows.dim[0] = a->rank;
+    bdpo_param_to_store(m->a + first * m->in, m->read, &rows, sizeof *m->a);
     TRY(bdpo_stored_tensor_read_f32(a->up, m->read, a->up->count));
     for (int64_t o = 0; o < m->out; o++)
         for (int64_t r = 0; r < a->rank; r++)
@@ -162,7 +151,7 @@ bdpo_status bdpo_lora_file_merge(int *n_merged, bdpo_store *store, const bdpo_lo
         const bdpo_param_spec *spec = bdpo_param_list_at(component->params, i);
         char path[BDPO_NAME_BYTES];
         bool found;
-        if (!bdpo_lora_layer_of(path, spec)) continue;
+        if (!bdpo_param_layer(path, spec)) continue;
         TRY(merge_layer(&found, store, source, component, spec, path, n_threads));
         *n_merged += found;
     }

@@ -1,6 +1,7 @@
 // The lists of tensors of a directory's components and of a single file, and the small files beside
 // them.
 #include "models/model_writer.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +10,6 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
-#include "models/checkpoint_files.h"
 #include "models/model_writer_values.h"
 #include "models/modelspec.h"
 

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "tensor/tensor.h"
 
-enum { NAME_LIMIT = 256, FIRST_CAPACITY = 64 };
+enum { NAME_LIMIT = BDPO_PARAM_NAME_BYTES, FIRST_CAPACITY = 64 };
 
 struct bdpo_param_list {
     bdpo_arena *arena; // of the names
@@ -135,4 +135,31 @@ bdpo_shape bdpo_param_store_shape(const bdpo_param_spec *spec)
 {
     const int64_t *d = spec->shape.dim;
     return spec->shape.n_dims == 4 ? BDPO_SHAPE(d[0], d[2], d[3], d[1]) : spec->shape;
+}
+
+void bdpo_param_to_store(void *out, const void *in, const bdpo_shape *shape, size_t size)
+{
+    const int64_t *d = shape->dim;
+    if (shape->n_dims != 4) {
+        memcpy(out, in, (size_t)bdpo_shape_count(shape) * size);
+        return;
+    }
+    size_t kernel = (size_t)(d[2] * d[3]), ci = (size_t)d[1];
+    char *to = out;
+    const char *from = in;
+    for (size_t co = 0; co < (size_t)d[0]; co++, from += kernel * ci * size)
+        for (size_t k = 0; k < kernel; k++)
+            for (size_t i = 0; i < ci; i++, to += size)
+                memcpy(to, from + (i * kernel + k) * size, size);
+}
+
+bool bdpo_param_layer(char path[BDPO_PARAM_NAME_BYTES], const bdpo_param_spec *spec)
+{
+    static const char ending[] = ".weight";
+    size_t n = strlen(spec->name), m = sizeof ending - 1;
+    if (spec->shape.n_dims != 2 && spec->shape.n_dims != 4) return false;
+    if (n <= m || strcmp(spec->name + n - m, ending) != 0) return false;
+    memcpy(path, spec->name, n - m); // a name is shorter than the limit
+    path[n - m] = '\0';
+    return true;
 }

@@ -31,7 +31,17 @@ const bdpo_param_spec *bdpo_param_list_find(const bdpo_param_list *list, const c
 // Sum of all elements: the figure that model cards call parameters.
 int64_t bdpo_param_list_elements(const bdpo_param_list *list);
 
+enum { BDPO_PARAM_NAME_BYTES = 256 };
+
+// The path of the layer whose weight a parameter is ("conv_in" of "conv_in.weight"); false where it
+// is no linear layer's or convolution's.
+bool bdpo_param_layer(char path[BDPO_PARAM_NAME_BYTES], const bdpo_param_spec *spec);
+
 // The shape in which the store keeps it: four axes are a convolution, held as [co, ky, kx, ci].
 bdpo_shape bdpo_param_store_shape(const bdpo_param_spec *spec);
+
+// The elements, of `size` bytes each, from the file's order to the store's: [co, ci, ky, kx] to
+// [co, ky, kx, ci], others as they are. `shape` is the file's.
+void bdpo_param_to_store(void *out, const void *in, const bdpo_shape *shape, size_t size);
 
 #endif
