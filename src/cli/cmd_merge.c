@@ -4,14 +4,12 @@
 #include "cli/interrupt.h"
 #include "cli/lora_argument.h"
 #include "cli/write_options.h"
-#include "models/lora_file.h"
 
 enum { LORA = 1, TO, DTYPE };
-enum { MAX_LORAS = 16, MAX_PARTS = 8 };
+enum { MAX_PARTS = 8 };
 
 typedef struct options {
-    bdpo_lora_argument loras[MAX_LORAS];
-    int n_loras;
+    bdpo_lora_arguments loras;
     bdpo_write_options write;
 } options;
 
@@ -19,7 +17,7 @@ typedef struct options {
 typedef struct merge {
     bdpo_engine *engine;
     bdpo_checkpoint *checkpoint;
-    bdpo_lora_source sources[MAX_LORAS];
+    bdpo_lora_source sources[BDPO_MAX_LORAS];
     int n_sources, n_threads;
     bdpo_part_to_write parts[MAX_PARTS];
     bdpo_param_list *params[MAX_PARTS]; // of parts[]; NULL where nothing was merged
@@ -28,24 +26,11 @@ typedef struct merge {
 
 // ---- options -----------------------------------------------------------------------------------
 
-static bool take_lora(options *o, bdpo_invocation *invocation)
-{
-    const char *text = bdpo_option_text(invocation);
-    if (o->n_loras == MAX_LORAS) {
-        bdpo_usage_error(invocation, "more than %d --lora; merge them in two steps", MAX_LORAS);
-        return false;
-    }
-    if (text && bdpo_lora_argument_parse(&o->loras[o->n_loras], invocation->arena, text) == BDPO_OK)
-        return ++o->n_loras > 0;
-    bdpo_usage_error(invocation, "%s", bdpo_message());
-    return false;
-}
-
 static bool take(options *o, int option, bdpo_invocation *invocation)
 {
     switch (option) {
     case LORA:
-        return take_lora(o, invocation);
+        return bdpo_take_lora(&o->loras, invocation);
     case TO:
         return bdpo_take_layout(&o->write, invocation);
     case DTYPE:
@@ -138,11 +123,7 @@ static bdpo_status merge_all(merge *m, const bdpo_invocation *invocation, const 
     TRY(bdpo_engine_new(&m->engine, &(bdpo_engine_options){.n_threads = m->n_threads}));
     TRY(bdpo_checkpoint_open(&m->checkpoint, invocation->arguments[0], NULL));
     TRY(bdpo_checkpoint_check_usable(m->checkpoint));
-    for (; m->n_sources < o->n_loras; m->n_sources++) {
-        bdpo_lora_source *source = &m->sources[m->n_sources];
-        source->strength = o->loras[m->n_sources].strength;
-        TRY(bdpo_lora_file_open(&source->file, o->loras[m->n_sources].path));
-    }
+    TRY(bdpo_lora_arguments_open(m->sources, &m->n_sources, &o->loras));
     BDPO_ASSERT(bdpo_checkpoint_count(m->checkpoint) <= MAX_PARTS);
     bdpo_parts_of_checkpoint(m->parts, m->checkpoint);
     for (int i = 0; i < bdpo_checkpoint_count(m->checkpoint); i++)
@@ -159,7 +140,7 @@ static void release(merge *m)
         bdpo_store_free(m->stores[i]);
         bdpo_param_list_free(m->params[i]);
     }
-    for (int i = 0; i < m->n_sources; i++) bdpo_lora_file_close(m->sources[i].file);
+    bdpo_lora_sources_close(m->sources, m->n_sources);
     bdpo_checkpoint_close(m->checkpoint);
     bdpo_engine_free(m->engine);
 }
@@ -170,7 +151,7 @@ static int run(bdpo_invocation *invocation)
     merge m = {0};
     for (int option; (option = bdpo_next_option(invocation)) != 0;)
         if (option < 0 || !take(&o, option, invocation)) return BDPO_EXIT_USAGE;
-    if (o.n_loras == 0) return bdpo_usage_error(invocation, "give --lora FILE[:STRENGTH]");
+    if (o.loras.count == 0) return bdpo_usage_error(invocation, "give --lora FILE[:STRENGTH]");
     bdpo_settle_layout(&o.write, invocation->arguments[1]);
     bdpo_interrupt_catch();
     bdpo_status status = merge_all(&m, invocation, &o);

@@ -44,8 +44,14 @@ static bdpo_status open_model(session *s)
     TRY(bdpo_engine_new(&s->engine, &(bdpo_engine_options){.n_threads = o->n_threads}));
     TRY(bdpo_checkpoint_open(&s->checkpoint, s->invocation->arguments[0], &o->open));
     bdpo_pipeline_model_options model = o->model;
+    bdpo_lora_source loras[BDPO_MAX_LORAS];
     if (!model.tokenizers) model.tokenizers = o->open.configs; // likely to have them
-    return bdpo_pipeline_open(&s->pipeline, s->engine, s->checkpoint, &model);
+    bdpo_status status = bdpo_lora_arguments_open(loras, &model.n_loras, &o->loras);
+    model.loras = loras;
+    if (status == BDPO_OK)
+        status = bdpo_pipeline_open(&s->pipeline, s->engine, s->checkpoint, &model);
+    bdpo_lora_sources_close(loras, model.n_loras);
+    return status;
 }
 
 // The picture as diffusers' image processor takes it: turned as its EXIF says, RGB, resized.
@@ -307,6 +313,7 @@ static const bdpo_example examples[] = {
      "four pictures of each prompt, and all on one sheet"},
     {"bdpo sample sdxl -p \"a castle\" -n blurry --sampler dpmpp-2m-karras -s 25",
      "another sampler, with a negative prompt"},
+    {"bdpo sample sd15 -p \"a fox\" --lora style.safetensors:0.8", "with a LoRA"},
     {"bdpo sample sd15 -p \"an oil painting\" --image photo.jpg --strength 0.6", "from a picture"},
     {"bdpo sample v1-5.safetensors --tokenizer sd15 -p \"a cat\" --rng torch --seed 42",
      "a single file; the noise of diffusers' torch.manual_seed(42)"},

@@ -23,6 +23,7 @@ enum {
     BATCH,
     COUNT,
     CLIP_SKIP,
+    LORA,
     IMAGE,
     STRENGTH,
     ORIGINAL,
@@ -173,6 +174,8 @@ static bool take_other(bdpo_sample_options *o, int option, bdpo_invocation *invo
     case PROMPT:
         text = bdpo_option_text(invocation);
         return text && say_bad(invocation, bdpo_prompts_add(o->prompts, text, "--prompt"));
+    case LORA:
+        return bdpo_take_lora(&o->loras, invocation);
     case SAMPLER:
         return take_sampler(o, invocation);
     case FORMAT:
@@ -289,6 +292,8 @@ const struct poptOption bdpo_sample_option_table[] = {
          "layers of the text encoder to leave out, as diffusers "
          "counts; without it 0",
          "K"),
+    TEXT("lora", 'l', LORA, "adapters to add, at this strength (1); may be given several times",
+         "FILE[:STRENGTH]"),
     TEXT("image", 'i', IMAGE, "start from this picture", "FILE"),
     TEXT("strength", '\0', STRENGTH, "how far from --image: the part of the steps; without it 0.8",
          "X"),

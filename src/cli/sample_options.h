@@ -2,14 +2,15 @@
 #ifndef BDPO_SAMPLE_OPTIONS_H
 #define BDPO_SAMPLE_OPTIONS_H
 
-#include "cli/command.h"
+#include "cli/lora_argument.h"
 #include "diffusion/pipeline.h"
 #include "diffusion/prompts.h"
 
 typedef struct bdpo_sample_options {
     bdpo_checkpoint_options open;
     bdpo_pipeline_model_options model;
-    bdpo_prompts *prompts;   // of --prompt
+    bdpo_prompts *prompts; // of --prompt
+    bdpo_lora_arguments loras;
     const char *prompt_file; // of --prompts; NULL: none
     bdpo_generation job;     // without prompts, seeds and start; sizes 0 where not given
     bool has_guidance;

@@ -186,6 +186,15 @@ static void set_sizes(json_t *object, const bdpo_sample_output *output)
                   s->target_height ? s->target_height : job->height));
 }
 
+static void set_loras(json_t *object, const bdpo_lora_arguments *loras)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < loras->count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:f}", "file", loras->at[i].path, "strength",
+                                              loras->at[i].strength));
+    set(object, "loras", list);
+}
+
 bdpo_status bdpo_sample_settings(json_t **out, const bdpo_sample_output *output)
 {
     const bdpo_generation *job = output->job;
@@ -197,6 +206,7 @@ bdpo_status bdpo_sample_settings(json_t **out, const bdpo_sample_output *output)
         json_pack("{s:s, s:s, s:s}", "name", output->model->name, "type",
                   bdpo_model_type_name(output->type), output->model->kind,
                   output->model->hash.hex));
+    set_loras(o, &output->options->loras);
     set(o, "negative", job->negative ? json_string(job->negative) : json_null());
     set(o, "sampler", json_string(bdpo_sample_sampler(output)));
     set(o, "scheduler", json_loads(model->scheduler, 0, NULL)); // the model's own configuration

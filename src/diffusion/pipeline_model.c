@@ -1,11 +1,11 @@
 // Loading: for each network its configuration, the parameters that this asks for, its store.
 #include "diffusion/pipeline_model.h"
-#include "base/file.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "graph/store.h"
 #include "tensor/tensor.h"
@@ -22,22 +22,67 @@ static void count_bytes(bdpo_pipeline_model *m, const bdpo_store *store)
     }
 }
 
-// Moves the weights of `list` from the component into a new store; consumes the list.
-static bdpo_status fill_store(bdpo_store **out, bdpo_pipeline_model *m,
-                              const bdpo_component *component, bdpo_param_list *list)
+// One network on its way into its store.
+typedef struct loading {
+    const bdpo_component *component;
+    bdpo_param_list *params; // what its configuration asks for
+    bdpo_store **store;
+    bdpo_lora **lora; // NULL: adapters are not looked for
+} loading;
+
+static bdpo_lora_component adapted(const loading *l)
 {
+    return (bdpo_lora_component){.name = bdpo_component_get_source(l->component)->spec->name,
+                                 .params = l->params,
+                                 .naming = bdpo_component_naming(l->component)};
+}
+
+// Finds the adapters of the network and makes room for them in its store.
+static bdpo_status declare_lora(const loading *l, const bdpo_pipeline_model_options *o)
+{
+    bdpo_param_list *list;
+    bdpo_lora_component component = adapted(l);
+    TRY(bdpo_lora_new(l->lora));
+    TRY(bdpo_lora_files_target(*l->lora, o->loras, o->n_loras, &component));
+    TRY(bdpo_param_list_new(&list));
+    bdpo_lora_params(list, *l->lora);
     bdpo_status status = bdpo_param_list_check(list);
-    if (status == BDPO_OK) status = bdpo_store_new(out, m->engine);
-    if (status == BDPO_OK)
-        status = bdpo_component_declare(component, list, *out, &(bdpo_load_options){0});
-    if (status == BDPO_OK) status = bdpo_store_seal(*out);
-    if (status == BDPO_OK) status = bdpo_component_fill(component, list, *out);
+    for (int i = 0; status == BDPO_OK && i < bdpo_param_list_count(list); i++) {
+        const bdpo_param_spec *spec = bdpo_param_list_at(list, i);
+        status = bdpo_store_declare(*l->store, spec->name, BDPO_F32, bdpo_param_store_shape(spec),
+                                    false);
+    }
     bdpo_param_list_free(list);
-    if (status == BDPO_OK) count_bytes(m, *out);
     return status;
 }
 
-static bdpo_status load_unet(bdpo_pipeline_model *m, const bdpo_checkpoint *c)
+static bdpo_status fill_store(bdpo_pipeline_model *m, const loading *l,
+                              const bdpo_pipeline_model_options *o)
+{
+    bool adapts = l->lora && o->n_loras > 0;
+    bdpo_lora_component component = adapted(l);
+    TRY(bdpo_param_list_check(l->params));
+    TRY(bdpo_store_new(l->store, m->engine));
+    TRY(bdpo_component_declare(l->component, l->params, *l->store, &(bdpo_load_options){0}));
+    if (adapts) TRY(declare_lora(l, o));
+    TRY(bdpo_store_seal(*l->store));
+    TRY(bdpo_component_fill(l->component, l->params, *l->store));
+    if (adapts) TRY(bdpo_lora_files_fill(*l->store, *l->lora, o->loras, o->n_loras, &component));
+    count_bytes(m, *l->store);
+    return BDPO_OK;
+}
+
+// Consumes the list.
+static bdpo_status load_store(bdpo_pipeline_model *m, const loading *l,
+                              const bdpo_pipeline_model_options *o)
+{
+    bdpo_status status = fill_store(m, l, o);
+    bdpo_param_list_free(l->params);
+    return status;
+}
+
+static bdpo_status load_unet(bdpo_pipeline_model *m, const bdpo_checkpoint *c,
+                             const bdpo_pipeline_model_options *o)
 {
     const bdpo_component *component;
     bdpo_param_list *list;
@@ -46,10 +91,11 @@ static bdpo_status load_unet(bdpo_pipeline_model *m, const bdpo_checkpoint *c)
     TRY(bdpo_unet_config_parse(&m->unet, s->config, s->config_file));
     TRY(bdpo_param_list_new(&list));
     bdpo_unet_params(list, &m->unet);
-    return fill_store(&m->unet_store, m, component, list);
+    return load_store(m, &(loading){component, list, &m->unet_store, &m->unet_lora}, o);
 }
 
-static bdpo_status load_vae(bdpo_pipeline_model *m, const bdpo_checkpoint *c)
+static bdpo_status load_vae(bdpo_pipeline_model *m, const bdpo_checkpoint *c,
+                            const bdpo_pipeline_model_options *o)
 {
     const bdpo_component *component;
     bdpo_param_list *list;
@@ -58,7 +104,7 @@ static bdpo_status load_vae(bdpo_pipeline_model *m, const bdpo_checkpoint *c)
     TRY(bdpo_vae_config_parse(&m->vae, s->config, s->config_file));
     TRY(bdpo_param_list_new(&list));
     bdpo_vae_params(list, &m->vae);
-    return fill_store(&m->vae_store, m, component, list);
+    return load_store(m, &(loading){component, list, &m->vae_store, NULL}, o);
 }
 
 // A text encoder reads what its tokenizer writes: checked here, since an id past the table would
@@ -79,7 +125,7 @@ static bdpo_status open_tokenizer(bdpo_text_encoder *t, const char *directory,
 }
 
 static bdpo_status load_text(bdpo_pipeline_model *m, const bdpo_checkpoint *c, int index,
-                             const char *tokenizers, const bdpo_clip_bpe_options *options)
+                             const char *tokenizers, const bdpo_pipeline_model_options *o)
 {
     static const char *const names[] = {"text_encoder", "text_encoder_2"};
     static const char *const folders[] = {"tokenizer", "tokenizer_2"};
@@ -91,10 +137,10 @@ static bdpo_status load_text(bdpo_pipeline_model *m, const bdpo_checkpoint *c, i
     const bdpo_component_source *s = bdpo_component_get_source(component);
     TRY(bdpo_clip_text_config_parse(&t->config, s->config, s->config_file));
     TRY(bdpo_file_join(directory, tokenizers, folders[index]));
-    TRY(open_tokenizer(t, directory, options, s->config_file));
+    TRY(open_tokenizer(t, directory, &o->tokenizer, s->config_file));
     TRY(bdpo_param_list_new(&list));
     bdpo_clip_text_params(list, &t->config);
-    return fill_store(&t->store, m, component, list);
+    return load_store(m, &(loading){component, list, &t->store, &t->lora}, o);
 }
 
 // ---- the whole ---------------------------------------------------------------------------------
@@ -111,8 +157,7 @@ static bdpo_status load_texts(bdpo_pipeline_model *m, const bdpo_checkpoint *c,
             "%s: a single file has no tokenizer; expected --tokenizer DIR, a diffusers "
             "directory of the same family",
             info.path);
-    for (; m->n_text < count; m->n_text++)
-        TRY(load_text(m, c, m->n_text, tokenizers, &o->tokenizer));
+    for (; m->n_text < count; m->n_text++) TRY(load_text(m, c, m->n_text, tokenizers, o));
     return BDPO_OK;
 }
 
@@ -182,8 +227,9 @@ static bdpo_status load(bdpo_pipeline_model *m, const bdpo_checkpoint *c,
     TRY(bdpo_checkpoint_check_usable(c));
     TRY(read_settings(m, c));
     TRY(load_texts(m, c, o));
-    TRY(load_unet(m, c));
-    TRY(load_vae(m, c));
+    TRY(load_unet(m, c, o));
+    TRY(load_vae(m, c, o));
+    for (int i = 0; i < o->n_loras; i++) TRY(bdpo_lora_file_check_used(o->loras[i].file));
     return check_fit(m, bdpo_checkpoint_get_info(c).path);
 }
 
@@ -208,8 +254,10 @@ void bdpo_pipeline_model_free(bdpo_pipeline_model *m)
     if (!m) return;
     bdpo_store_free(m->vae_store);
     bdpo_store_free(m->unet_store);
+    bdpo_lora_free(m->unet_lora);
     for (int i = 0; i < BDPO_MAX_TEXT_ENCODERS; i++) {
         bdpo_store_free(m->text[i].store);
+        bdpo_lora_free(m->text[i].lora);
         bdpo_clip_bpe_free(m->text[i].tokenizer);
     }
     bdpo_free(m->scheduler);

@@ -6,6 +6,7 @@
 
 #include "models/checkpoint.h"
 #include "models/clip_text.h"
+#include "models/lora_file.h"
 #include "models/unet.h"
 #include "models/vae.h"
 #include "text/clip_bpe.h"
@@ -17,7 +18,7 @@ typedef struct bdpo_text_encoder {
     bdpo_clip_text_config config;
     int n_ids; // of a text, begin, end and padding included: 77
     bdpo_store *store;
-    const bdpo_lora *lora; // NULL: none
+    bdpo_lora *lora; // its adapters, in the same store; NULL: none
 } bdpo_text_encoder;
 
 typedef struct bdpo_pipeline_model {
@@ -26,7 +27,7 @@ typedef struct bdpo_pipeline_model {
     int n_text; // SDXL has two
     bdpo_unet_config unet;
     bdpo_store *unet_store;
-    const bdpo_lora *unet_lora; // NULL: none
+    bdpo_lora *unet_lora; // NULL: none
     bdpo_vae_config vae;
     bdpo_store *vae_store;
     char *scheduler;     // text of scheduler_config.json
@@ -40,6 +41,9 @@ typedef struct bdpo_pipeline_model_options {
     const char
         *tokenizers; // a directory with tokenizer/ (and tokenizer_2/); NULL: the checkpoint's
     bdpo_clip_bpe_options tokenizer;
+    // Adapters to add as x A B beside the weights; read while loading, borrowed no longer.
+    const bdpo_lora_source *loras;
+    int n_loras;
 } bdpo_pipeline_model_options;
 
 // Loads all of a checkpoint that bdpo_checkpoint_check_usable() takes. *out is the caller's,

@@ -12,6 +12,7 @@
 #include "cli/run_program.h"
 #include "formats/generation_parameters.h"
 #include "formats/image.h"
+#include "formats/safetensors.h"
 #include "formats/tensor_file.h"
 #include "models/scratch.h"
 
@@ -132,6 +133,89 @@ BDPO_TEST(sample_wrong_usage_is_one_line)
               "(see bdpo sample --help)\n");
     check_run(RUN("/", "sample", "-p", "x"), 2, "",
               "bdpo: sample: needs MODEL, got 0 arguments (see bdpo sample --help)\n");
+}
+
+// An adapter of rank 1 for one layer of the model "m", large enough to be seen.
+static void write_lora(const char *name)
+{
+    static const char layer[] = "mid_block.attentions.0.transformer_blocks.0.attn2.to_v";
+    bdpo_tensor_file *unet;
+    const bdpo_stored_tensor *weight;
+    char key[3][128];
+    float values[512];
+    snprintf(key[0], sizeof key[0], "%s.weight", layer);
+    snprintf(key[1], sizeof key[1], "unet.%s.lora_A.weight", layer);
+    snprintf(key[2], sizeof key[2], "unet.%s.lora_B.weight", layer);
+    for (int i = 0; i < 512; i++) values[i] = (float)(i % 7 - 3) / 2;
+    CHECK_OK(
+        bdpo_tensor_file_open(&unet, scratch_path("m/unet/diffusion_pytorch_model.safetensors")));
+    CHECK_OK(bdpo_tensor_file_get(&weight, unet, key[0]));
+    CHECK(weight->n_dims == 2 && weight->dim[0] <= 512 && weight->dim[1] <= 512);
+    const int64_t a[] = {1, weight->dim[1]}, b[] = {weight->dim[0], 1};
+    const bdpo_tensor_to_write tensors[] = {{key[1], BDPO_STORED_F32, 2, a, values},
+                                            {key[2], BDPO_STORED_F32, 2, b, values}};
+    CHECK_OK(bdpo_safetensors_write(scratch_path(name), tensors, 2, NULL));
+    bdpo_tensor_file_close(unet);
+}
+
+static int largest_difference(const char *a, const char *b)
+{
+    bdpo_image first, second;
+    int largest = 0;
+    CHECK_OK(bdpo_image_read(&first, scratch_path(a)));
+    CHECK_OK(bdpo_image_read(&second, scratch_path(b)));
+    CHECK_U64(bdpo_image_bytes(&first), bdpo_image_bytes(&second));
+    for (size_t i = 0; i < bdpo_image_bytes(&first); i++) {
+        int d = abs((int)first.pixels[i] - (int)second.pixels[i]);
+        if (d > largest) largest = d;
+    }
+    bdpo_image_release(&first);
+    bdpo_image_release(&second);
+    return largest;
+}
+
+// Beside the weights or merged into them, an adapter paints the same; at strength 0 nothing.
+BDPO_TEST(an_adapter_paints_as_its_merge)
+{
+    const char *directory = with_model("sd1");
+    write_lora("a.safetensors");
+    CHECK_INT(RUN(directory, "merge", "m", "merged", "--lora", "a.safetensors:2", "-q")->code, 0);
+    CHECK_INT(RUN(directory, "sample", "m", "-p", "x", "-s", "2", "-o", "plain.png")->code, 0);
+    CHECK_INT(RUN(directory, "sample", "merged", "-p", "x", "-s", "2", "-o", "merged.png")->code,
+              0);
+    CHECK_INT(RUN(directory, "sample", "m", "-p", "x", "-s", "2", "-o", "none.png", "--lora",
+                  "a.safetensors:0")
+                  ->code,
+              0);
+    CHECK_INT(RUN(directory, "sample", "m", "-p", "x", "-s", "2", "-o", "once.png", "--lora",
+                  "a.safetensors:2")
+                  ->code,
+              0);
+    CHECK_INT(RUN(directory, "sample", "m", "-p", "x", "-s", "2", "-o", "twice.png", "--lora",
+                  "a.safetensors", "--lora", "a.safetensors:1")
+                  ->code,
+              0);
+    check_same_pixels("plain.png", "none.png");
+    CHECK(largest_difference("plain.png", "once.png") > 10);
+    // Products summed in another order may move a value over the edge between two levels.
+    CHECK(largest_difference("merged.png", "once.png") <= 1);
+    CHECK(largest_difference("merged.png", "twice.png") <= 1);
+    scratch_remove();
+}
+
+BDPO_TEST(sample_names_adapters_that_are_wrong)
+{
+    const char *directory = with_model("sd1");
+    check_run(RUN(directory, "sample", "m", "-p", "x", "--lora", "none.safetensors"), 1, "",
+              "bdpo: none.safetensors: cannot open: No such file or directory\n");
+    check_run(RUN(directory, "sample", "m", "-p", "x", "--lora", "a:nan"), 2, "",
+              "bdpo: sample: --lora takes FILE or FILE:STRENGTH, the strength a finite number, not "
+              "a:nan (see bdpo sample --help)\n");
+    const program_result *r = RUN(directory, "sample", "m", "-p", "x", "--lora",
+                                  "m/vae/diffusion_pytorch_model.safetensors");
+    CHECK_INT(r->code, 1);
+    CHECK_CONTAINS(r->err, "are no adapter of a layer of this model");
+    scratch_remove();
 }
 
 BDPO_TEST(sample_names_files_that_are_wrong)

@@ -6,9 +6,11 @@
 For a small random model of each family, adapters made by PEFT on the UNet (attention, feed-forward,
 projections, convolutions) and the text encoders are saved in each spelling. `bdpo merge` must give
 W + strength alpha / rank B A for every adapted weight, computed here in double, and leave the others
-as they are; a file with one tensor too many must be refused.
+as they are; a file with one tensor too many must be refused. `bdpo sample --lora`, which adds x A B
+beside the weights, must paint what diffusers paints after load_lora_weights, within 1/255, on the
+models of `bdpo demo-model`; two files together what the model merged with both paints.
 
-Needs (PyPI): torch 2.15, diffusers 0.42, transformers 5.24, peft 0.21, safetensors 0.8, numpy.
+Needs (PyPI): torch 2.15, diffusers 0.42, transformers 5.24, peft 0.21, safetensors 0.8, numpy, pillow.
 """
 import json
 import os
@@ -17,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 
+import numpy
 import torch
+from PIL import Image
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from safetensors.torch import load_file, save_file
 
@@ -158,6 +162,42 @@ def check_refused(bdpo, model, file, work):
     assert not os.path.exists(os.path.join(work, "none")), "something was written"
 
 
+def paint(bdpo, model, out, *options):
+    subprocess.run([bdpo, "sample", model, "--prompt", "a red fox", "--steps", "5", "--seed", "3",
+                    "--rng", "torch", "--quiet", "--out", out, *options],
+                   check=True, stdout=subprocess.DEVNULL)
+    return numpy.asarray(Image.open(out)).astype(int)
+
+
+def check_sample(bdpo, family, work):
+    model, out = os.path.join(work, "demo"), os.path.join(work, "out.png")
+    subprocess.run([bdpo, "demo-model", family, model, "--quiet"], check=True,
+                   stdout=subprocess.DEVNULL)
+    pipe = load_directory(family, model)
+    pipe.set_progress_bar_config(disable=True)
+    torch.manual_seed(8)
+    all_ = adapters_of(pipe, family)
+    file = diffusers_file(pipe, all_, os.path.join(work, "demo_lora"))
+    plain, ours = paint(bdpo, model, out), paint(bdpo, model, out, "--lora", f"{file}:{STRENGTH}")
+    pipe = load_directory(family, model)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_lora_weights(file)
+    pipe.set_adapters(pipe.get_active_adapters(), STRENGTH)
+    size = dict(height=ours.shape[0], width=ours.shape[1])
+    image = pipe("a red fox", num_inference_steps=5, guidance_scale=5.0 if family == "sdxl" else 7.5,
+                 generator=torch.Generator().manual_seed(3), **size).images[0]
+    difference = numpy.abs(numpy.asarray(image).astype(int) - ours).max()
+    changed = numpy.abs(plain - ours).max()
+    assert difference <= 1 and changed > 20, (difference, changed)
+    merged = os.path.join(work, "both")
+    both = ["--lora", f"{file}:{STRENGTH}", "--lora", f"{file}:-0.5"]
+    subprocess.run([bdpo, "merge", model, merged, "--quiet", *both], check=True,
+                   stdout=subprocess.DEVNULL)
+    stacked = numpy.abs(paint(bdpo, model, out, *both) - paint(bdpo, merged, out)).max()
+    assert stacked <= 1, stacked
+    return difference, changed, stacked
+
+
 def family_files(bdpo, family, model, pipe, all_, work):
     """name, file, whether it tells alpha, the only component it has."""
     dot = lambda a: a.name + "."
@@ -191,8 +231,10 @@ def main():
                 worst, changed = check(bdpo, model, all_, file, work, alphas, only)
                 print(f"{family:5} {name:24} {changed:4} layers, relative L2 at most {worst:.1e}",
                       flush=True)
+            print(f"{family:5} sample: differs from diffusers by %d/255, from no adapter by %d, "
+                  "two from a merge by %d" % check_sample(bdpo, family, work), flush=True)
             check_refused(bdpo, model, os.path.join(work, "kohya.safetensors"), work)
-    print("all spellings merge as expected")
+    print("all adapters act as expected")
 
 
 if __name__ == "__main__":
