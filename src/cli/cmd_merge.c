@@ -42,22 +42,6 @@ static bool take(options *o, int option, bdpo_invocation *invocation)
 
 // ---- merging -----------------------------------------------------------------------------------
 
-// All weights of a component, as the file has them.
-static bdpo_status list_weights(bdpo_param_list *list, const bdpo_component *component)
-{
-    for (size_t i = 0; i < bdpo_component_count(component); i++) {
-        const bdpo_weight *w = bdpo_component_at(component, i);
-        bdpo_shape shape = {.n_dims = w->tensor.n_dims ? w->tensor.n_dims : 1, .dim = {1}};
-        if (w->tensor.n_dims > BDPO_MAX_DIMS)
-            return bdpo_fail(BDPO_UNSUPPORTED,
-                             "%s: \"%s\" has %d axes, which no weight of a model has",
-                             w->tensor.path, w->name, w->tensor.n_dims);
-        for (int k = 0; k < w->tensor.n_dims; k++) shape.dim[k] = w->tensor.dim[k];
-        bdpo_param_list_add(list, shape, "%s", w->name);
-    }
-    return bdpo_param_list_check(list);
-}
-
 static bdpo_status load(merge *m, int part)
 {
     const bdpo_component *component = m->parts[part].component;
@@ -85,7 +69,8 @@ static bdpo_status merge_part(merge *m, int part, bdpo_log *log)
     const char *name = bdpo_component_get_source(c)->spec->name;
     int n_adapters;
     TRY(bdpo_param_list_new(&m->params[part]));
-    TRY(list_weights(m->params[part], c));
+    TRY(bdpo_component_params(m->params[part], bdpo_component_get_source(c)));
+    TRY(bdpo_param_list_check(m->params[part]));
     bdpo_lora_component component = {name, m->params[part], bdpo_component_naming(c)};
     TRY(count_adapters(&n_adapters, m, &component));
     if (n_adapters == 0) return BDPO_OK;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Adapters as diffusers, PEFT and kohya's tools write them, merged by `bdpo merge`.
 
-    python3 tools/parity/lora.py BDPO
+    python3 tools/parity/lora.py BDPO [BDPO_TEST]
 
 For a small random model of each family, adapters made by PEFT on the UNet (attention, feed-forward,
 projections, convolutions) and the text encoders are saved in each spelling. `bdpo merge` must give
@@ -9,6 +9,9 @@ W + strength alpha / rank B A for every adapted weight, computed here in double,
 as they are; a file with one tensor too many must be refused. `bdpo sample --lora`, which adds x A B
 beside the weights, must paint what diffusers paints after load_lora_weights, within 1/255, on the
 models of `bdpo demo-model`; two files together what the model merged with both paints.
+
+With BDPO_TEST, the test program, adapters that our writer made in both styles are loaded into
+diffusers: every key must find its place there, and the pictures must be those of `bdpo sample`.
 
 Needs (PyPI): torch 2.15, diffusers 0.42, transformers 5.24, peft 0.21, safetensors 0.8, numpy, pillow.
 """
@@ -198,6 +201,37 @@ def check_sample(bdpo, family, work):
     return difference, changed, stacked
 
 
+def check_written(bdpo, tests, family, work):
+    model, out = os.path.join(work, "model"), os.path.join(work, "out.png")
+    subprocess.run([bdpo, "demo-model", family, model, "--quiet"], check=True,
+                   stdout=subprocess.DEVNULL)
+    subprocess.run([tests, "--tier", "long", "adapters_for_other_readers"], check=True,
+                   env={**os.environ, "BDPO_LIVE_DIR": work}, stdout=subprocess.DEVNULL)
+    plain, pictures = paint(bdpo, model, out), []
+    for style in ("diffusers", "kohya"):
+        file = os.path.join(work, style + ".safetensors")
+        ours = paint(bdpo, model, out, "--lora", f"{file}:{STRENGTH}")
+        pipe = load_directory(family, model)
+        pipe.set_progress_bar_config(disable=True)
+        pipe.load_lora_weights(file)
+        pipe.set_adapters(pipe.get_active_adapters(), STRENGTH)
+        loaded = sum(key.endswith("lora_A.default_0.weight") for part in
+                     (pipe.unet, pipe.text_encoder, getattr(pipe, "text_encoder_2", None)) if part
+                     for key, _ in part.named_parameters())
+        written = sum(key.endswith(("lora_A.weight", "lora_down.weight")) for key in load_file(file))
+        assert loaded == written, (style, loaded, written)
+        image = pipe("a red fox", num_inference_steps=5,
+                     guidance_scale=5.0 if family == "sdxl" else 7.5, height=ours.shape[0],
+                     width=ours.shape[1], generator=torch.Generator().manual_seed(3)).images[0]
+        difference = numpy.abs(numpy.asarray(image).astype(int) - ours).max()
+        assert difference <= 1, (style, difference)
+        pictures.append(ours)
+    assert numpy.abs(pictures[0] - pictures[1]).max() <= 1
+    changed = numpy.abs(pictures[0] - plain).max()
+    assert changed > 20, changed
+    return written, changed
+
+
 def family_files(bdpo, family, model, pipe, all_, work):
     """name, file, whether it tells alpha, the only component it has."""
     dot = lambda a: a.name + "."
@@ -217,9 +251,9 @@ def family_files(bdpo, family, model, pipe, all_, work):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    bdpo = sys.argv[1]
+    bdpo, tests = sys.argv[1], sys.argv[2:]
     for family in FAMILIES:
         with tempfile.TemporaryDirectory() as work:
             model = small_model(family, work)
@@ -233,6 +267,11 @@ def main():
                       flush=True)
             print(f"{family:5} sample: differs from diffusers by %d/255, from no adapter by %d, "
                   "two from a merge by %d" % check_sample(bdpo, family, work), flush=True)
+            with tempfile.TemporaryDirectory() as other:
+                for program in tests:
+                    print(f"{family:5} written: %d adapters load in diffusers in both styles and paint "
+                          "the same, up to %d/255 from none" % check_written(bdpo, program, family, other),
+                          flush=True)
             check_refused(bdpo, model, os.path.join(work, "kohya.safetensors"), work)
     print("all adapters act as expected")
 
