@@ -28,7 +28,8 @@ set(CPACK_PACKAGE_CONTACT "The bdpo authors <bdpo@example.org>")
 set(CPACK_PACKAGE_VENDOR bdpo)
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libc6-dev, libgomp1, libjansson-dev, libssl-dev, libpng-dev, \
-libjpeg-dev, libwebp-dev, libutf8proc-dev, zlib1g-dev")
+libjpeg-dev, libwebp-dev, libutf8proc-dev, zlib1g-dev, libsnappy-dev, libzstd-dev, liblz4-dev, \
+libarchive-dev, libcsv-dev, libcurl4-openssl-dev, libsqlite3-dev")
 if(BDPO_HAVE_DNNL)
   string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", libdnnl-dev")
 elseif(BDPO_HAVE_OPENBLAS)

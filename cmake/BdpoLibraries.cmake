@@ -68,6 +68,17 @@ if("formats" IN_LIST BDPO_ROOMS)
   bdpo_library(webp webp/encode.h libwebp-dev)
   bdpo_library(z zlib.h zlib1g-dev)                       # gzip
   bdpo_library(utf8proc utf8proc.h libutf8proc-dev)       # Unicode categories, NFC, lower case
+  bdpo_library(snappy snappy-c.h libsnappy-dev)           # the codecs of Parquet
+  bdpo_library(zstd zstd.h libzstd-dev)
+  bdpo_library(lz4 lz4.h liblz4-dev)
+  bdpo_library(archive archive.h libarchive-dev)          # tar
+  bdpo_library(csv csv.h libcsv-dev)
+endif()
+if("fetch" IN_LIST BDPO_ROOMS)
+  bdpo_library(curl curl/curl.h libcurl4-openssl-dev)
+endif()
+if("scorers" IN_LIST BDPO_ROOMS)
+  bdpo_library(sqlite3 sqlite3.h libsqlite3-dev)
 endif()
 if("cli" IN_LIST BDPO_ROOMS)
   add_library(bdpo_popt INTERFACE)                      # arguments of the command line

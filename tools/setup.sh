@@ -19,6 +19,13 @@ build libjpeg-dev     printf '#include <stdio.h>\n#include <jpeglib.h>' | gcc -E
 build libwebp-dev     echo '#include <webp/encode.h>' | gcc -E - -o /dev/null
 build zlib1g-dev      echo '#include <zlib.h>' | gcc -E - -o /dev/null
 build libutf8proc-dev echo '#include <utf8proc.h>' | gcc -E - -o /dev/null
+build libsnappy-dev   echo '#include <snappy-c.h>' | gcc -E - -o /dev/null
+build libzstd-dev     echo '#include <zstd.h>' | gcc -E - -o /dev/null
+build liblz4-dev      echo '#include <lz4.h>' | gcc -E - -o /dev/null
+build libarchive-dev  echo '#include <archive.h>' | gcc -E - -o /dev/null
+build libcsv-dev      echo '#include <csv.h>' | gcc -E - -o /dev/null
+build libcurl4-openssl-dev echo '#include <curl/curl.h>' | gcc -E - -o /dev/null
+build libsqlite3-dev  echo '#include <sqlite3.h>' | gcc -E - -o /dev/null
 build libpopt-dev     echo '#include <popt.h>' | gcc -E - -o /dev/null
 check g++             command -v g++
 check pkg-config      command -v pkg-config
