@@ -1,0 +1,91 @@
+// One picture at a time: they need not fit into memory together.
+#include "cli/score_pictures.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "formats/image.h"
+
+static void print_header(const bdpo_session *session, int width)
+{
+    printf("%-*s", width, "picture");
+    for (int k = 0; k < bdpo_session_n_scorers(session); k++)
+        printf("  %12s", bdpo_session_scorer(session, k).name);
+    printf("\n");
+}
+
+static void print_line(const char *path, const bdpo_score *scores, int n, int width)
+{
+    printf("%-*s", width, path);
+    for (int k = 0; k < n; k++) {
+        if (isnan(scores[k].value))
+            printf("  %12s", "none");
+        else
+            printf("  %12.6f", scores[k].value);
+    }
+    printf("\n");
+    fflush(stdout); // whoever reads along has it now
+}
+
+static json_t *json_line(const bdpo_session *session, const char *path, const bdpo_score *scores)
+{
+    json_t *values = json_object(), *reasons = json_object();
+    for (int k = 0; k < bdpo_session_n_scorers(session); k++) {
+        const char *name = bdpo_session_scorer(session, k).name;
+        if (!isnan(scores[k].value))
+            json_object_set_new(values, name, json_real(scores[k].value));
+        else
+            json_object_set_new(reasons, name,
+                                json_string(scores[k].reason ? scores[k].reason : "not a number"));
+    }
+    return json_pack("{s:s, s:o, s:o}", "picture", path, "scores", values, "none", reasons);
+}
+
+// *readable tells whether the picture could be scored at all.
+static bdpo_status score_one(bool *readable, bdpo_score *scores, bdpo_session *session,
+                             const char *path, const char *prompt, bdpo_log *log)
+{
+    bdpo_image image = {0};
+    *readable = bdpo_image_read(&image, path) == BDPO_OK;
+    if (!*readable) bdpo_log_write(log, BDPO_LOG_WARNING, "%s", bdpo_message());
+    bdpo_score_item item = {.image = *readable ? &image : NULL,
+                            .path = path,
+                            .prompt = prompt,
+                            .prompt_size = strlen(prompt),
+                            .name = path};
+    bdpo_status status = bdpo_session_score(session, scores, &item, 1);
+    bdpo_image_release(&image);
+    return status;
+}
+
+bdpo_status bdpo_score_pictures(const bdpo_invocation *invocation, bdpo_session *session,
+                                const char *prompt)
+{
+    bdpo_score scores[BDPO_SESSION_MAX_SCORERS];
+    int n_unreadable = 0, width = 8, n_scorers = bdpo_session_n_scorers(session);
+    json_t *lines = json_array();
+    for (int i = 0; i < invocation->n_arguments; i++)
+        if ((int)strlen(invocation->arguments[i]) > width)
+            width = (int)strlen(invocation->arguments[i]);
+    if (!invocation->json) print_header(session, width);
+    bdpo_status status = BDPO_OK;
+    for (int i = 0; i < invocation->n_arguments && status == BDPO_OK; i++) {
+        const char *path = invocation->arguments[i];
+        bool readable;
+        status = score_one(&readable, scores, session, path, prompt, invocation->log);
+        n_unreadable += !readable;
+        if (status == BDPO_OK && invocation->json)
+            json_array_append_new(lines, json_line(session, path, scores));
+        else if (status == BDPO_OK)
+            print_line(path, scores, n_scorers, width);
+    }
+    if (status == BDPO_OK && invocation->json) {
+        json_dumpf(lines, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        printf("\n");
+    }
+    json_decref(lines);
+    if (status == BDPO_OK && n_unreadable == invocation->n_arguments)
+        return bdpo_fail(BDPO_IO, "none of the %d pictures could be read", n_unreadable);
+    return status;
+}
