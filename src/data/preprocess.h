@@ -30,12 +30,14 @@ typedef struct bdpo_preprocess {
     float mean[3], std[3];
     bool no_antialias;       // hps only: torchvision's default before 0.17
     bdpo_pillow_order order; // the two kinds on bytes
+    bool alpha_on_white;     // clip-image-processor only: a picture with alpha is laid on white, as
+                             // transformers 5 does; else alpha is dropped, as 4 did
     bool apply_orientation;  // of EXIF; no reference does
 } bdpo_preprocess;
 
 enum { BDPO_PREPROCESS_MAX_SIZE = 4096 };
 
-// 224 and CLIP's means and deviations; antialias, Pillow 13, EXIF not applied.
+// 224 and CLIP's means and deviations; antialias, Pillow 13, alpha dropped, EXIF not applied.
 bdpo_preprocess bdpo_preprocess_default(bdpo_preprocess_kind kind);
 // The same pixels of every picture.
 bool bdpo_preprocess_equal(const bdpo_preprocess *a, const bdpo_preprocess *b);
