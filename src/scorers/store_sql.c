@@ -7,9 +7,20 @@
 
 // ---- refusals ----------------------------------------------------------------------------------
 
+// The system's own number for the last refusal: of the file, or of the log beside it. 0: not known.
+static int system_error(const bdpo_score_store *store)
+{
+    sqlite3_file *log = NULL;
+    int number = sqlite3_system_errno(store->db);
+    if (number == 0) sqlite3_file_control(store->db, "main", SQLITE_FCNTL_LAST_ERRNO, &number);
+    if (number == 0) sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log && log->pMethods) log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
+    return number;
+}
+
 static bdpo_status fail_by_system(const bdpo_score_store *store, const char *what)
 {
-    int system = sqlite3_system_errno(store->db);
+    int system = system_error(store);
     return bdpo_fail(BDPO_IO, "%s: %s%s%s", store->path, what, system ? ": " : "",
                      system ? strerror(system) : "");
 }
