@@ -67,7 +67,7 @@ static void kill_often(int n_kills)
     for (int i = 0; i < n_kills; i++) {
         pid_t child = start(write_run, path);
         // Steps of a prime number of microseconds fall on every part of a batch.
-        nanosleep(&(struct timespec){.tv_nsec = 1000L * (300 + (i * 1009L) % 9000)}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 1000L * (300 + (i * 1009L) % 31000)}, NULL);
         kill(child, SIGKILL);
         n_killed += was_killed(child);
         int n = count_whole_batches(path); // checks every batch and the file
