@@ -3,7 +3,8 @@
 
 #include <math.h>
 #include <string.h>
-#include <utf8proc.h>
+
+#include "formats/charset.h"
 
 // ---- refusals ----------------------------------------------------------------------------------
 
@@ -119,23 +120,10 @@ void bdpo_sql_text(bdpo_sql *sql, const char *text)
     note(sql, sqlite3_bind_text(sql->statement, ++sql->n_bound, text, -1, SQLITE_STATIC));
 }
 
-static bool is_text(const char *bytes, size_t length)
-{
-    if (memchr(bytes, '\0', length)) return false;
-    for (size_t i = 0; i < length;) {
-        utf8proc_int32_t code;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)bytes + i,
-                                              (utf8proc_ssize_t)(length - i), &code);
-        if (n <= 0) return false;
-        i += (size_t)n;
-    }
-    return true;
-}
-
 void bdpo_sql_prompt(bdpo_sql *sql, const char *text, size_t length)
 {
     int at = ++sql->n_bound;
-    if (text && !is_text(text, length))
+    if (text && !bdpo_utf8_is_valid(text, length))
         note(sql, sqlite3_bind_blob64(sql->statement, at, text, length, SQLITE_STATIC));
     else
         note(sql,
