@@ -6,6 +6,7 @@
 
 extern const bdpo_command bdpo_cmd_convert;
 extern const bdpo_command bdpo_cmd_demo_model;
+extern const bdpo_command bdpo_cmd_fetch;
 extern const bdpo_command bdpo_cmd_inspect;
 extern const bdpo_command bdpo_cmd_merge;
 extern const bdpo_command bdpo_cmd_sample;

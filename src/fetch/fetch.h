@@ -6,32 +6,44 @@
 #ifndef BDPO_FETCH_H
 #define BDPO_FETCH_H
 
-#include "base/file.h"
-#include "base/log.h"
 #include "fetch/catalogue.h"
+#include "fetch/download.h"
 #include "fetch/places.h"
 
 // Where a file of a named thing lies, without network: "pickscore" -> its weights. `file` is the
-// last part of a name ("ImageReward.pt") or the name in the repository; NULL asks for the thing
-// itself: the directory of a model that is a directory ("clip-h", "pickscore", "sd15"), else its
-// file ("hpsv2.1", "aesthetic"). NOT_FOUND says which command would get it; an unknown name is
-// BAD_ARGUMENT and lists the nearest.
+// name in the repository or its last part ("ImageReward.pt"); NULL asks for the thing itself: the
+// directory of a model that is one ("clip-h", "pickscore", "sd15"), else its file ("hpsv2.1",
+// "aesthetic"). NOT_FOUND says which command would get it; an unknown name is BAD_ARGUMENT.
 BDPO_MUST_CHECK bdpo_status bdpo_fetch_find(char out[BDPO_PATH_BYTES], const char *name,
                                             const char *file);
 
-// How to download. All zero is the usual way.
-typedef struct bdpo_fetch_options {
-    bdpo_log *log;             // talk and progress; NULL: silence
-    bool (*interrupted)(void); // asked often; true ends with INTERRUPTED and a file to resume
-    int max_tries;             // in a row that bring no new byte; 0: 6
-    double backoff_s;          // before the second try, doubled each time; 0: 1 s
-    double stall_s;            // without a byte until a transfer counts as broken; 0: 30 s
-} bdpo_fetch_options;
+// How much of an item is here: all, a part (*n_here of *n files), nothing; and in which place
+// (of several, that of the first file).
+typedef struct bdpo_fetch_presence {
+    bdpo_fetch_where where; // MISSING unless all is here
+    int n_here, n;
+} bdpo_fetch_presence;
+bdpo_fetch_presence bdpo_fetch_item_presence(const bdpo_fetch_item *item,
+                                             const bdpo_fetch_places *places);
 
 // Gets what is missing of an item. What Hugging Face's cache has of a directory that is not whole
 // there is linked into ours, so that one directory has all.
 BDPO_MUST_CHECK bdpo_status bdpo_fetch_item_get(const bdpo_fetch_item *item,
                                                 const bdpo_fetch_places *places,
                                                 const bdpo_fetch_options *options);
+
+// Reads what is here of an item and compares with the SHA-256 of the catalogue, of the record, or
+// of Hugging Face's cache; *n_checked files had one, *n_unknown none.
+BDPO_MUST_CHECK bdpo_status bdpo_fetch_item_check(int *n_checked, int *n_unknown,
+                                                  const bdpo_fetch_item *item,
+                                                  const bdpo_fetch_places *places,
+                                                  const bdpo_fetch_options *options);
+
+// The page of a source in a browser.
+typedef struct bdpo_fetch_address {
+    char text[1024];
+} bdpo_fetch_address;
+bdpo_fetch_address bdpo_fetch_page(const bdpo_fetch_places *places,
+                                   const bdpo_fetch_source *source);
 
 #endif
