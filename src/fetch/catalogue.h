@@ -20,6 +20,13 @@ typedef enum bdpo_fetch_kind {
     BDPO_FETCH_PAIRS
 } bdpo_fetch_kind;
 
+// What a source is to its item.
+typedef enum bdpo_fetch_role {
+    BDPO_FETCH_MODEL,     // the thing itself: always the first source
+    BDPO_FETCH_TOKENIZER, // a folder, or a vocabulary
+    BDPO_FETCH_TOWER      // the model under a head
+} bdpo_fetch_role;
+
 // A file of a repository. `path` may hold several names, best first, split by '|', of which any one
 // serves; or a '*', and then all shards that match are wanted ("x-*-of-*.parquet": a shard's name
 // tells how many there are).
@@ -30,6 +37,7 @@ typedef struct bdpo_fetch_file {
 } bdpo_fetch_file;
 
 typedef struct bdpo_fetch_source {
+    bdpo_fetch_role role;
     bdpo_fetch_host host;
     const char *repository; // "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
     const char *earlier;    // another name under which a cache may hold it; NULL: none
@@ -42,7 +50,7 @@ typedef struct bdpo_fetch_item {
     const char *name;
     bdpo_fetch_kind kind;
     const char *licence, *use;
-    bdpo_fetch_source sources[BDPO_FETCH_MAX_SOURCES]; // the thing itself first
+    bdpo_fetch_source sources[BDPO_FETCH_MAX_SOURCES]; // ended by a NULL repository
 } bdpo_fetch_item;
 
 int bdpo_fetch_count(void);

@@ -115,18 +115,39 @@ static bdpo_status find_file(char out[BDPO_PATH_BYTES], const bdpo_fetch_places 
     return bdpo_fail(BDPO_BAD_ARGUMENT, "%s has no file \"%.200s\"", item->name, name);
 }
 
-bdpo_status bdpo_fetch_find(char out[BDPO_PATH_BYTES], const char *name, const char *file)
+static bdpo_status find_source(char out[BDPO_PATH_BYTES], const bdpo_fetch_places *places,
+                               const bdpo_fetch_item *item, const bdpo_fetch_source *source)
+{
+    if (source->directory && bdpo_fetch_locate_whole(out, places, source) != BDPO_FETCH_MISSING)
+        return BDPO_OK;
+    bool weights_do = item->kind == BDPO_FETCH_SCORER && source->role != BDPO_FETCH_TOKENIZER;
+    if ((!source->directory || weights_do) &&
+        bdpo_fetch_locate(out, places, source, &source->files[0]) != BDPO_FETCH_MISSING)
+        return BDPO_OK;
+    return not_here(item, source->repository);
+}
+
+bdpo_status bdpo_fetch_find_part(char out[BDPO_PATH_BYTES], const char *name, bdpo_fetch_role role)
 {
     const bdpo_fetch_item *item;
     bdpo_fetch_places places;
     TRY(bdpo_fetch_item_find(&item, name));
     TRY(bdpo_fetch_places_read(&places));
-    if (file) return find_file(out, &places, item, file);
-    const bdpo_fetch_source *first = &item->sources[0];
-    bdpo_fetch_where where = first->directory
-                                 ? bdpo_fetch_locate_whole(out, &places, first)
-                                 : bdpo_fetch_locate(out, &places, first, &first->files[0]);
-    return where == BDPO_FETCH_MISSING ? not_here(item, "it") : BDPO_OK;
+    for (int s = 0; s < bdpo_fetch_source_count(item); s++)
+        if (item->sources[s].role == role)
+            return find_source(out, &places, item, &item->sources[s]);
+    return bdpo_fail(BDPO_BAD_ARGUMENT, "%s has no %s of its own", name,
+                     role == BDPO_FETCH_TOKENIZER ? "tokenizer" : "model under it");
+}
+
+bdpo_status bdpo_fetch_find(char out[BDPO_PATH_BYTES], const char *name, const char *file)
+{
+    const bdpo_fetch_item *item;
+    bdpo_fetch_places places;
+    if (!file) return bdpo_fetch_find_part(out, name, BDPO_FETCH_MODEL);
+    TRY(bdpo_fetch_item_find(&item, name));
+    TRY(bdpo_fetch_places_read(&places));
+    return find_file(out, &places, item, file);
 }
 
 // A directory must be whole in one place, linked or not.

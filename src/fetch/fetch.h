@@ -10,12 +10,21 @@
 #include "fetch/download.h"
 #include "fetch/places.h"
 
-// Where a file of a named thing lies, without network: "pickscore" -> its weights. `file` is the
-// name in the repository or its last part ("ImageReward.pt"); NULL asks for the thing itself: the
-// directory of a model that is one ("clip-h", "pickscore", "sd15"), else its file ("hpsv2.1",
-// "aesthetic"). NOT_FOUND says which command would get it; an unknown name is BAD_ARGUMENT.
+// Where a file of a named thing lies, without network. `file` is the name in the repository or its
+// last part ("med_config.json"); of files with several names any of them means the one that is
+// here. NULL asks for the thing itself, as bdpo_fetch_find_part() does. NOT_FOUND says which
+// command would get it; an unknown name is BAD_ARGUMENT.
 BDPO_MUST_CHECK bdpo_status bdpo_fetch_find(char out[BDPO_PATH_BYTES], const char *name,
                                             const char *file);
+
+// The same for what a scorer or a pipeline is made of:
+//   MODEL      the directory of a model that is one ("clip-h", "pickscore", "sd15"); where only its
+//              weights are here, these; else the file ("hpsv2.1", "aesthetic")
+//   TOKENIZER  a directory, or a file: CLIP's packed vocabulary, BERT's vocab.txt. BAD_ARGUMENT
+//              where the item has none of its own: look beside the model
+//   TOWER      the CLIP model under the aesthetic head
+BDPO_MUST_CHECK bdpo_status bdpo_fetch_find_part(char out[BDPO_PATH_BYTES], const char *name,
+                                                 bdpo_fetch_role role);
 
 // How much of an item is here: all, a part (*n_here of *n files), nothing; and in which place
 // (of several, that of the first file).
