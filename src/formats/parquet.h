@@ -115,7 +115,7 @@ void bdpo_parquet_cursor_close(bdpo_parquet_cursor *cursor); // NULL is fine
 
 // Moves to the next row; *has_row is false behind the last.
 BDPO_MUST_CHECK bdpo_status bdpo_parquet_cursor_next(bool *has_row, bdpo_parquet_cursor *cursor);
-// The row from which the last next() came; -1 before the first.
+// The row of the last next(); -1 before the first, behind the last and after a seek.
 int64_t bdpo_parquet_cursor_row(const bdpo_parquet_cursor *cursor);
 // The next row will be `row`, 0 to the number of rows. Nothing is read: what lies between is
 // skipped when a value is asked for, row groups whole and pages by their headers.
