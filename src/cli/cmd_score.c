@@ -90,12 +90,12 @@ static json_t *scorers_of(const job *j)
     for (int k = 0; k < bdpo_session_n_scorers(j->session); k++) {
         bdpo_scorer_info info = bdpo_session_scorer(j->session, k);
         const bdpo_scorer_counts *c = &j->counts.scorers[k];
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "name", info.name,
-                            "checkpoint", info.checkpoint, "sha256", info.sha256, "settings",
-                            info.settings, "computed", (json_int_t)c->computed, "present",
-                            (json_int_t)c->present, "none", (json_int_t)c->none, "reasons",
-                            reasons_of(c)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "name",
+                                        info.name, "checkpoint", info.checkpoint, "sha256",
+                                        info.sha256, "settings", info.settings, "computed",
+                                        (json_int_t)c->computed, "present", (json_int_t)c->present,
+                                        "none", (json_int_t)c->none, "reasons", reasons_of(c)));
     }
     return list;
 }
@@ -114,12 +114,11 @@ static void tell_json(const job *j)
 {
     const bdpo_score_run_counts *c = &j->counts;
     json_t *result = json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "store", j->o->store,
-        "data_set", bdpo_record_source_name(j->source), "form",
-        bdpo_record_source_form(j->source), "finished", c->finished, "rows",
-        (json_int_t)bdpo_record_source_n_read(j->source), "records", (json_int_t)c->records,
-        "pairs", (json_int_t)c->pairs, "pictures", (json_int_t)c->pictures, "seconds", c->seconds,
-        "dropped", dropped_of(j), "scorers", scorers_of(j));
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "store", j->o->store, "data_set",
+        bdpo_record_source_name(j->source), "form", bdpo_record_source_form(j->source), "finished",
+        c->finished, "rows", (json_int_t)bdpo_record_source_n_read(j->source), "records",
+        (json_int_t)c->records, "pairs", (json_int_t)c->pairs, "pictures", (json_int_t)c->pictures,
+        "seconds", c->seconds, "dropped", dropped_of(j), "scorers", scorers_of(j));
     json_dumpf(result, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     printf("\n");
     json_decref(result);
@@ -131,8 +130,8 @@ static void tell_table(const job *j)
     for (int k = 0; k < bdpo_session_n_scorers(j->session); k++) {
         bdpo_scorer_info info = bdpo_session_scorer(j->session, k);
         const bdpo_scorer_counts *c = &j->counts.scorers[k];
-        printf("%-16s %-12.10s %10" PRId64 " %10" PRId64 " %10" PRId64 "\n", info.name,
-               info.sha256, c->computed, c->present, c->none);
+        printf("%-16s %-12.10s %10" PRId64 " %10" PRId64 " %10" PRId64 "\n", info.name, info.sha256,
+               c->computed, c->present, c->none);
         for (int i = 0; i < BDPO_SCORE_RUN_MAX_REASONS && c->reasons[i].text[0]; i++)
             printf("  none: %s, %" PRId64 "\n", c->reasons[i].text, c->reasons[i].count);
     }
@@ -176,10 +175,10 @@ static bdpo_status score_data_set(job *j)
                          j->invocation->arguments[0]);
     TRY(open_scorers(j));
     TRY(bdpo_score_store_open(&j->store, o->store, BDPO_STORE_CREATE));
-    bdpo_score_run_options options = o->run;
-    options.log = j->invocation->log;
-    options.interrupted = bdpo_interrupt_noted;
-    bdpo_status status = bdpo_score_run(&j->counts, j->source, j->session, j->store, &options);
+    bdpo_score_run_options how = o->run;
+    how.log = j->invocation->log;
+    how.interrupted = bdpo_interrupt_noted;
+    bdpo_status status = bdpo_score_run(&j->counts, j->source, j->session, j->store, &how);
     return status == BDPO_OK ? tell(j) : status;
 }
 
@@ -235,10 +234,11 @@ const bdpo_command bdpo_cmd_score = {
     .name = "score",
     .arguments = "DATA|PICTURE ...",
     .summary = "what scorers say of pictures",
-    .text = "Scores a data set of captioned pictures or pairs into a score store, or a few pictures\n"
-            "on the screen. All scorers run together: pictures are decoded once, networks that\n"
-            "scorers share run once. Only what the store does not have is computed, so a run that\n"
-            "was stopped goes on where it was. Rows that cannot be used are counted by reason.",
+    .text =
+        "Scores a data set of captioned pictures or pairs into a score store, or a few pictures\n"
+        "on the screen. All scorers run together: pictures are decoded once, networks that\n"
+        "scorers share run once. Only what the store does not have is computed, so a run that\n"
+        "was stopped goes on where it was. Rows that cannot be used are counted by reason.",
     .options = table,
     .examples = examples,
     .n_arguments = -1,

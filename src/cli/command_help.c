@@ -31,22 +31,50 @@ static void print_option(FILE *out, const char *name, const char *text, int widt
     fprintf(out, "  %-*s  %s\n", width, name, text);
 }
 
-static void print_options(FILE *out, const bdpo_command *command)
+// A table that is included, e.g. of the options that several commands share; NULL for an option.
+static const struct poptOption *included(const struct poptOption *o)
+{
+    return (o->argInfo & POPT_ARG_MASK) == POPT_ARG_INCLUDE_TABLE ? o->arg : NULL;
+}
+
+static int width_of(const struct poptOption *table, int width)
 {
     char name[128];
-    int width = 0;
-    for (size_t i = 0; i < BDPO_COUNTOF(common); i++)
-        if ((int)strlen(common[i].option) > width) width = (int)strlen(common[i].option);
-    for (const struct poptOption *o = command->options; !is_end(o); o++) {
+    for (const struct poptOption *o = table; !is_end(o); o++) {
+        if (included(o)) {
+            width = width_of(included(o), width);
+            continue;
+        }
         print_option_name(name, sizeof name, o);
         if ((int)strlen(name) > width) width = (int)strlen(name);
     }
-    for (const struct poptOption *o = command->options; !is_end(o); o++) {
+    return width;
+}
+
+static void print_table(FILE *out, const struct poptOption *table, int width)
+{
+    char name[128];
+    for (const struct poptOption *o = table; !is_end(o); o++) {
+        if (included(o)) continue;
         print_option_name(name, sizeof name, o);
         print_option(out, name, o->descrip, width);
     }
+}
+
+static void print_options(FILE *out, const bdpo_command *command)
+{
+    int width = 0;
+    for (size_t i = 0; i < BDPO_COUNTOF(common); i++)
+        if ((int)strlen(common[i].option) > width) width = (int)strlen(common[i].option);
+    width = width_of(command->options, width);
+    print_table(out, command->options, width);
     for (size_t i = 0; i < BDPO_COUNTOF(common); i++)
         print_option(out, common[i].option, common[i].text, width);
+    for (const struct poptOption *o = command->options; !is_end(o); o++) {
+        if (!included(o)) continue;
+        fprintf(out, "\n%s:\n", o->descrip);
+        print_table(out, included(o), width);
+    }
 }
 
 static void print_body(FILE *out, const bdpo_command *command)

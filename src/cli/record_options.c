@@ -25,8 +25,7 @@ enum {
 };
 
 const struct poptOption bdpo_record_option_table[] = {
-    {"form", '\0', POPT_ARG_STRING, NULL, FORM,
-     "of the data set; without it, seen in the content",
+    {"form", '\0', POPT_ARG_STRING, NULL, FORM, "of the data set; without it, seen in the content",
      "pickapic|hpd|imagefolder|captions|paired|webdataset|table"},
     {"name", '\0', POPT_ARG_STRING, NULL, NAME, "of the data set (the last part of its path)",
      "TEXT"},

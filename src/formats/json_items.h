@@ -1,5 +1,5 @@
-// Many JSON values in one file, one at a time: the lines of a JSON-lines file, or the elements of an
-// array that fills the file. A file of any size takes the memory of one value.
+// Many JSON values in one file, one at a time: the lines of a JSON-lines file, or the elements of
+// an array that fills the file. A file of any size takes the memory of one value.
 #ifndef BDPO_JSON_ITEMS_H
 #define BDPO_JSON_ITEMS_H
 

@@ -11,10 +11,15 @@
 #include "base/progress.h"
 #include "scorers/score_batch.h"
 
-enum { N_BATCHES = 3, MAX_READERS = 16, MAX_ITEMS = BDPO_SCORE_BATCH_MAX * BDPO_RECORD_MAX_PICTURES };
+enum {
+    N_BATCHES = 3,
+    MAX_READERS = 16,
+    MAX_ITEMS = BDPO_SCORE_BATCH_MAX * BDPO_RECORD_MAX_PICTURES
+};
 
 // A batch that took less than `SHORT_S` is followed by one of twice as many records, one that took
-// more than `LONG_S` by one of half as many: little is lost by a kill, and nothing by short batches.
+// more than `LONG_S` by one of half as many: little is lost by a kill, and nothing by short
+// batches.
 static const double SHORT_S = 1, LONG_S = 8;
 
 typedef struct run {

@@ -28,16 +28,16 @@ typedef struct bdpo_score_reason {
 } bdpo_score_reason;
 
 typedef struct bdpo_scorer_counts {
-    int64_t computed; // numbers that are new in the store
-    int64_t present;  // scores that it had
-    int64_t none;     // items without a number, by reason
+    int64_t computed;                                      // numbers that are new in the store
+    int64_t present;                                       // scores that it had
+    int64_t none;                                          // items without a number, by reason
     bdpo_score_reason reasons[BDPO_SCORE_RUN_MAX_REASONS]; // text "" ends the list
 } bdpo_scorer_counts;
 
 typedef struct bdpo_score_run_counts {
     int64_t records, pairs, pictures; // that reached the store; a picture as often as it stands
     double seconds;
-    bool finished;                                         // the data set's end was reached
+    bool finished;                                        // the data set's end was reached
     bdpo_scorer_counts scorers[BDPO_SESSION_MAX_SCORERS]; // in the session's order
 } bdpo_score_run_counts;
 
