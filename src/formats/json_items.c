@@ -1,5 +1,5 @@
-// Lines come from the line reader; elements from a scanner that knows strings and brackets only, and
-// leaves it to the parser to judge what is between.
+// Lines come from the line reader; elements from a scanner that knows strings and brackets only,
+// and leaves it to the parser to judge what is between.
 #include "formats/json_items.h"
 
 #include <errno.h>
@@ -18,10 +18,11 @@ struct bdpo_json_items {
     FILE *file;
     bdpo_growing text;
     bdpo_json_item item;
-    int64_t number;      // of the next element
-    uint64_t offset;     // of the next byte
-    bool first, ended;   // nothing was read of the array; nothing more is to be read
-    size_t at, end;      // of what is unread in the window
+    uint64_t begin;    // of the first element or line
+    int64_t number;    // of the next element
+    uint64_t offset;   // of the next byte
+    bool first, ended; // nothing was read of the array; nothing more is to be read
+    size_t at, end;    // of what is unread in the window
     char window[WINDOW_BYTES];
 };
 
@@ -116,8 +117,7 @@ static bdpo_status scan_element(bdpo_json_items *s)
 
 static bdpo_status finish_element(bdpo_json_items *s)
 {
-    if (s->text.size > BDPO_JSON_ITEM_MAX && !s->item.fault)
-        s->item.fault = "has more than 16 MiB";
+    if (s->text.size > BDPO_JSON_ITEM_MAX && !s->item.fault) s->item.fault = "has more than 16 MiB";
     if (!bdpo_growing_add(&s->text, "", 1))
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for a value", s->path);
     s->item.text = s->item.fault ? NULL : (const char *)s->text.data;
@@ -211,6 +211,7 @@ static bdpo_status begin(bdpo_json_items *s)
     TRY(peek_behind_space(s, &c));
     if (c != '[') return bdpo_line_reader_open(&s->lines, s->path, BDPO_JSON_ITEM_MAX);
     pass(s);
+    s->begin = s->offset;
     s->first = true;
     return BDPO_OK;
 }
@@ -260,4 +261,10 @@ bdpo_status bdpo_json_items_seek(bdpo_json_items *s, uint64_t offset, int64_t nu
     if (offset > INT64_MAX || fseeko(s->file, (off_t)offset, SEEK_SET) != 0)
         return fail_errno(s, "go back");
     return BDPO_OK;
+}
+
+bdpo_status bdpo_json_items_rewind(bdpo_json_items *s)
+{
+    if (!s->lines) return bdpo_json_items_seek(s, s->begin, 0);
+    return bdpo_line_reader_seek(s->lines, 0, 1);
 }

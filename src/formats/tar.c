@@ -1,5 +1,5 @@
-// Over libarchive, with tar as its only format and its own unpackers, never a program; reading from a
-// descriptor that we open, so that a member behind others can be reached.
+// Over libarchive, with tar as its only format and its own unpackers, never a program; reading from
+// a descriptor that we open, so that a member behind others can be reached.
 #include "formats/tar.h"
 
 #include <archive.h>
@@ -73,8 +73,8 @@ static bdpo_status open_file(bdpo_tar *t)
     do t->fd = open(t->path, O_RDONLY | O_CLOEXEC);
     while (t->fd < 0 && errno == EINTR);
     if (t->fd < 0)
-        return bdpo_fail(errno == ENOENT ? BDPO_NOT_FOUND : BDPO_IO, "%s: cannot open: %s",
-                         t->path, strerror(errno));
+        return bdpo_fail(errno == ENOENT ? BDPO_NOT_FOUND : BDPO_IO, "%s: cannot open: %s", t->path,
+                         strerror(errno));
     return BDPO_OK;
 }
 
