@@ -41,6 +41,8 @@ typedef struct bdpo_rows bdpo_rows;
 // CSV and TSV by their ending, else JSON lines or a JSON array. *out is the caller's. BAD_FILE for
 // a table without a header.
 BDPO_MUST_CHECK bdpo_status bdpo_rows_open(bdpo_rows **out, const char *path);
+// The same of a table with this delimiter, or of JSON where it is 0.
+BDPO_MUST_CHECK bdpo_status bdpo_rows_open_as(bdpo_rows **out, const char *path, char delimiter);
 void bdpo_rows_close(bdpo_rows *rows); // NULL is fine
 
 typedef struct bdpo_rows_item {

@@ -259,19 +259,21 @@ static bdpo_status open_folders(void **state, const bdpo_record_input *input, co
     return BDPO_OK;
 }
 
-static bool has_pictures(const char *folder)
+static bdpo_status has_pictures(bool *out, const char *folder)
 {
     bdpo_arena *arena;
     bdpo_file_list list;
-    if (bdpo_arena_new(&arena) != BDPO_OK) return false;
+    TRY(bdpo_arena_new(&arena));
     bdpo_status status = bdpo_file_list_folder(&list, arena, folder, BDPO_PICTURE_ENDINGS);
     bdpo_arena_free(arena);
-    return status == BDPO_OK && list.n > 0;
+    *out = status == BDPO_OK && list.n > 0;
+    return status;
 }
 
-static bool captions_matches(const bdpo_record_input *input)
+static bdpo_status captions_matches(bool *out, const bdpo_record_input *input)
 {
-    return input->is_folder && has_pictures(input->files.paths[0]);
+    *out = false;
+    return input->is_folder ? has_pictures(out, input->files.paths[0]) : BDPO_OK;
 }
 
 static bdpo_status captions_open(void **state, const bdpo_record_input *input)
@@ -326,7 +328,8 @@ static bdpo_status find_pair(folder_pair *out, bool *found, const bdpo_record_in
     TRY(bdpo_file_list_folder(&inside, input->arena, files->paths[0], NULL));
     if (inside.n != 2) return BDPO_OK;
     for (int k = 0; k < 2; k++) TRY(bdpo_file_join(path[k], files->paths[0], inside.paths[k]));
-    *found = has_pictures(path[0]) && has_pictures(path[1]);
+    TRY(has_pictures(found, path[0]));
+    if (*found) TRY(has_pictures(found, path[1]));
     if (!*found) return BDPO_OK;
     out->parent = files->paths[0];
     out->first = bdpo_arena_strdup(input->arena, path[0]);
@@ -334,11 +337,10 @@ static bdpo_status find_pair(folder_pair *out, bool *found, const bdpo_record_in
     return out->first && out->second ? BDPO_OK : no_memory(input->path);
 }
 
-static bool paired_matches(const bdpo_record_input *input)
+static bdpo_status paired_matches(bool *out, const bdpo_record_input *input)
 {
     folder_pair pair;
-    bool found;
-    return find_pair(&pair, &found, input) == BDPO_OK && found;
+    return find_pair(&pair, out, input);
 }
 
 static bdpo_status paired_open(void **state, const bdpo_record_input *input)

@@ -40,7 +40,7 @@ typedef struct bdpo_row {
 typedef struct bdpo_record_form {
     const char *name;
     // Whether the input has this form; asked in the order of the list in record_source.c.
-    bool (*matches)(const bdpo_record_input *input);
+    bdpo_status (*matches)(bool *out, const bdpo_record_input *input);
     bdpo_status (*open)(void **state, const bdpo_record_input *input);
     void (*close)(void *state);
     bdpo_status (*next)(bdpo_row *row, void *state);

@@ -372,30 +372,32 @@ static bdpo_status hpd_open(void **state, const bdpo_record_input *input)
 }
 
 // The first entry that can be read tells.
-static bool file_matches(const char *path)
+static bdpo_status file_matches(bool *out, const char *path)
 {
     bdpo_rows *rows;
     bdpo_rows_item *item;
-    bool found = false;
-    if (!bdpo_name_has_ending(path, "json jsonl") || bdpo_rows_open(&rows, path) != BDPO_OK)
-        return false;
-    for (int i = 0; i < 10 && !found; i++) {
-        if (bdpo_rows_next(&item, rows) != BDPO_OK || !item) break;
-        found = array(item, "human_preference") || array(item, "image_path");
+    if (!bdpo_name_has_ending(path, "json jsonl")) return BDPO_OK;
+    TRY(bdpo_rows_open(&rows, path));
+    bdpo_status status = BDPO_OK;
+    for (int i = 0; i < 10 && !*out; i++) {
+        status = bdpo_rows_next(&item, rows);
+        if (status != BDPO_OK || !item) break;
+        *out = array(item, "human_preference") || array(item, "image_path");
     }
     bdpo_rows_close(rows);
-    return found;
+    return status;
 }
 
-static bool hpd_matches(const bdpo_record_input *input)
+static bdpo_status hpd_matches(bool *out, const bdpo_record_input *input)
 {
     char path[BDPO_PATH_BYTES];
-    if (!input->is_folder) return file_matches(input->files.paths[0]);
-    for (size_t i = 0; i < BDPO_COUNTOF(list_names); i++)
-        if (bdpo_file_join(path, input->files.paths[0], list_names[i]) == BDPO_OK &&
-            bdpo_is_plain_file(path))
-            return true;
-    return false;
+    *out = false;
+    if (!input->is_folder) return file_matches(out, input->files.paths[0]);
+    for (size_t i = 0; i < BDPO_COUNTOF(list_names); i++) {
+        TRY(bdpo_file_join(path, input->files.paths[0], list_names[i]));
+        if (bdpo_is_plain_file(path)) *out = true;
+    }
+    return BDPO_OK;
 }
 
 const bdpo_record_form bdpo_form_hpd = {

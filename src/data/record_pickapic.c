@@ -334,11 +334,14 @@ static bdpo_status read_footers(pickapic *p)
     return BDPO_OK;
 }
 
-static bool pickapic_matches(const bdpo_record_input *input)
+static bdpo_status pickapic_matches(bool *out, const bdpo_record_input *input)
 {
     const bdpo_file_list *shards;
-    if (!input->is_folder) return bdpo_name_has_ending(input->files.paths[0], "parquet");
-    return list_shards(&shards, input) == BDPO_OK && shards->n > 0;
+    *out = bdpo_name_has_ending(input->files.paths[0], "parquet");
+    if (!input->is_folder) return BDPO_OK;
+    TRY(list_shards(&shards, input));
+    *out = shards->n > 0;
+    return BDPO_OK;
 }
 
 static bdpo_status pickapic_open(void **state, const bdpo_record_input *input)

@@ -67,7 +67,7 @@ static bdpo_status next_table_row(bdpo_rows_item **out, bdpo_rows *r)
 
 // ---- JSON ----------------------------------------------------------------------------------
 
-static void parse_item(bdpo_rows *r, const bdpo_json_item *text)
+static bdpo_status parse_item(bdpo_rows *r, const bdpo_json_item *text)
 {
     bdpo_rows_item *item = &r->item;
     bdpo_status status = bdpo_json_parse(&r->document, text->text, text->size, item->place);
@@ -77,12 +77,13 @@ static void parse_item(bdpo_rows *r, const bdpo_json_item *text)
         size_t n = strlen(item->place);
         if (strncmp(message, item->place, n) == 0) message += n + strspn(message + n, ": ,");
         snprintf(item->fault, sizeof item->fault, "%s", message);
-        return;
+        return status == BDPO_BAD_FILE ? BDPO_OK : status;
     }
     item->root = bdpo_json_root(r->document);
     item->fields.json = &item->root;
     if (!json_is_object(item->root.value))
         snprintf(item->fault, sizeof item->fault, "expected an object in braces");
+    return BDPO_OK;
 }
 
 static bdpo_status next_json_row(bdpo_rows_item **out, bdpo_rows *r)
@@ -98,7 +99,7 @@ static bdpo_status next_json_row(bdpo_rows_item **out, bdpo_rows *r)
     if (text->fault)
         snprintf(item->fault, sizeof item->fault, "%s", text->fault);
     else
-        parse_item(r, text);
+        TRY(parse_item(r, text));
     *out = item;
     return BDPO_OK;
 }
@@ -116,16 +117,14 @@ bdpo_status bdpo_rows_next(bdpo_rows_item **out, bdpo_rows *r)
 
 // ---- opening -------------------------------------------------------------------------------
 
-static bdpo_status open_file(bdpo_rows *r)
+static bdpo_status open_file(bdpo_rows *r, char delimiter)
 {
-    bool tabs = bdpo_name_has_ending(r->path, "tsv tab");
-    if (!tabs && !bdpo_name_has_ending(r->path, "csv"))
-        return bdpo_json_items_open(&r->json, r->path);
-    TRY(bdpo_csv_open(&r->csv, r->path, tabs ? '\t' : ','));
+    if (delimiter == 0) return bdpo_json_items_open(&r->json, r->path);
+    TRY(bdpo_csv_open(&r->csv, r->path, delimiter));
     return read_header(r);
 }
 
-bdpo_status bdpo_rows_open(bdpo_rows **out, const char *path)
+bdpo_status bdpo_rows_open_as(bdpo_rows **out, const char *path, char delimiter)
 {
     bdpo_rows *r = bdpo_alloc(1, sizeof *r);
     char *copy = bdpo_alloc(strlen(path) + 1, 1);
@@ -135,13 +134,20 @@ bdpo_status bdpo_rows_open(bdpo_rows **out, const char *path)
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", path);
     }
     r->path = strcpy(copy, path);
-    bdpo_status status = open_file(r);
+    bdpo_status status = open_file(r, delimiter);
     if (status != BDPO_OK) {
         bdpo_rows_close(r);
         return status;
     }
     *out = r;
     return BDPO_OK;
+}
+
+bdpo_status bdpo_rows_open(bdpo_rows **out, const char *path)
+{
+    bool tabs = bdpo_name_has_ending(path, "tsv tab");
+    bool commas = bdpo_name_has_ending(path, "csv");
+    return bdpo_rows_open_as(out, path, tabs ? '\t' : commas ? ',' : 0);
 }
 
 void bdpo_rows_close(bdpo_rows *r)

@@ -275,9 +275,11 @@ static bdpo_status fail_form(const char *path, const char *wanted)
 static bdpo_status find_form(bdpo_record_source *s)
 {
     const char *wanted = s->options.form;
-    for (size_t i = 0; i < BDPO_COUNTOF(forms) && !s->form; i++)
-        if (wanted ? strcmp(wanted, forms[i]->name) == 0 : forms[i]->matches(&s->input))
-            s->form = forms[i];
+    for (size_t i = 0; i < BDPO_COUNTOF(forms) && !s->form; i++) {
+        bool found = wanted && strcmp(wanted, forms[i]->name) == 0;
+        if (!wanted) TRY(forms[i]->matches(&found, &s->input));
+        if (found) s->form = forms[i];
+    }
     return s->form ? BDPO_OK : fail_form(s->input.path, wanted);
 }
 

@@ -158,10 +158,11 @@ static bdpo_status open_at(void **state, const bdpo_record_input *input, const c
     return BDPO_OK;
 }
 
-static bool table_matches(const bdpo_record_input *input)
+static bdpo_status table_matches(bool *out, const bdpo_record_input *input)
 {
-    return !input->is_folder && input->files.n == 1 &&
+    *out = !input->is_folder && input->files.n == 1 &&
            bdpo_name_has_ending(input->path, "csv tsv tab jsonl ndjson json");
+    return BDPO_OK;
 }
 
 static bdpo_status table_open(void **state, const bdpo_record_input *input)
@@ -181,10 +182,11 @@ static bool metadata_path(char path[BDPO_PATH_BYTES], const bdpo_record_input *i
     return false;
 }
 
-static bool imagefolder_matches(const bdpo_record_input *input)
+static bdpo_status imagefolder_matches(bool *out, const bdpo_record_input *input)
 {
     char path[BDPO_PATH_BYTES];
-    return metadata_path(path, input);
+    *out = metadata_path(path, input);
+    return BDPO_OK;
 }
 
 static bdpo_status imagefolder_open(void **state, const bdpo_record_input *input)

@@ -358,13 +358,16 @@ static bdpo_status list_shards(const bdpo_file_list **out, const bdpo_record_inp
     return bdpo_file_list_paths(inside, input->arena, input->files.paths[0], "tar");
 }
 
-static bool webdataset_matches(const bdpo_record_input *input)
+static bdpo_status webdataset_matches(bool *out, const bdpo_record_input *input)
 {
     const char *last = bdpo_path_last(input->files.paths[0]);
     const bdpo_file_list *shards;
-    if (input->is_folder) return list_shards(&shards, input) == BDPO_OK && shards->n > 0;
-    return bdpo_name_has_ending(last, "tar tgz") ||
+    *out = bdpo_name_has_ending(last, "tar tgz") ||
            (bdpo_name_has_ending(last, "gz bz2 xz zst") && strstr(last, ".tar."));
+    if (!input->is_folder) return BDPO_OK;
+    TRY(list_shards(&shards, input));
+    *out = shards->n > 0;
+    return BDPO_OK;
 }
 
 static bdpo_status webdataset_open(void **state, const bdpo_record_input *input)
