@@ -97,8 +97,8 @@ static bdpo_status fill_job(session *s)
 static bdpo_status prepare(session *s)
 {
     const bdpo_sample_options *o = s->options;
-    if (o->prompt_file) TRY(bdpo_prompts_read(o->prompts, o->prompt_file));
-    int64_t count = (int64_t)bdpo_prompts_count(o->prompts) * o->count;
+    if (o->prompt_file) TRY(bdpo_prompt_set_read(o->prompts, o->prompt_file, NULL));
+    int64_t count = (int64_t)bdpo_prompt_set_count(o->prompts) * o->count;
     if (count > INT32_MAX) return bdpo_fail(BDPO_BAD_ARGUMENT, "more than 2^31 pictures");
     s->n_pictures = (int)count;
     if (o->latents && s->n_pictures > o->batch)
@@ -148,7 +148,7 @@ static uint64_t seed_of(const session *s, int picture)
 
 static const char *prompt_of(const session *s, int picture)
 {
-    return bdpo_prompts_at(s->options->prompts, picture / s->options->count);
+    return bdpo_prompt_set_at(s->options->prompts, picture / s->options->count)->text;
 }
 
 // Consumes the picture.

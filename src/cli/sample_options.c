@@ -173,7 +173,7 @@ static bool take_other(bdpo_sample_options *o, int option, bdpo_invocation *invo
     switch (option) {
     case PROMPT:
         text = bdpo_option_text(invocation);
-        return text && say_bad(invocation, bdpo_prompts_add(o->prompts, text, "--prompt"));
+        return text && say_bad(invocation, bdpo_prompt_set_add(o->prompts, text, "--prompt"));
     case LORA:
         return bdpo_take_lora(&o->loras, invocation);
     case SAMPLER:
@@ -228,7 +228,7 @@ static bool complain(bdpo_invocation *invocation, const char *why)
 
 static bool check(const bdpo_sample_options *o, bdpo_invocation *invocation)
 {
-    if (bdpo_prompts_count(o->prompts) == 0 && !o->prompt_file)
+    if (bdpo_prompt_set_count(o->prompts) == 0 && !o->prompt_file)
         return complain(invocation, "needs a prompt: --prompt TEXT or --prompts FILE");
     if (o->job.strength > 0 && !o->image)
         return complain(invocation, "--strength is for --image FILE");
@@ -243,7 +243,7 @@ bool bdpo_sample_options_parse(bdpo_sample_options *out, bdpo_invocation *invoca
 {
     *out = (bdpo_sample_options){
         .job = {.n_steps = 50, .guidance = 7.5}, .batch = 1, .count = 1, .out = "samples"};
-    if (bdpo_prompts_new(&out->prompts) != BDPO_OK) return complain(invocation, bdpo_message());
+    if (bdpo_prompt_set_new(&out->prompts) != BDPO_OK) return complain(invocation, bdpo_message());
     for (int option; (option = bdpo_next_option(invocation)) != 0;)
         if (option < 0 || !take(out, option, invocation)) return false;
     return check(out, invocation);
@@ -251,7 +251,7 @@ bool bdpo_sample_options_parse(bdpo_sample_options *out, bdpo_invocation *invoca
 
 void bdpo_sample_options_release(bdpo_sample_options *o)
 {
-    bdpo_prompts_free(o->prompts);
+    bdpo_prompt_set_free(o->prompts);
     o->prompts = NULL;
 }
 
@@ -268,7 +268,7 @@ void bdpo_sample_options_release(bdpo_sample_options *o)
 
 const struct poptOption bdpo_sample_option_table[] = {
     TEXT("prompt", 'p', PROMPT, "what to paint; may be given several times", "TEXT"),
-    TEXT("prompts", '\0', PROMPTS, "a file with a prompt on each line", "FILE"),
+    TEXT("prompts", '\0', PROMPTS, "a file of prompts: lines, a table, JSON, Parquet", "FILE"),
     TEXT("negative", 'n', NEGATIVE, "what guidance leads away from", "TEXT"),
     TEXT("out", 'o', OUT, "directory for NNNNN-seed.png, or one file; without it samples",
          "DIR|FILE"),

@@ -3,13 +3,13 @@
 #define BDPO_SAMPLE_OPTIONS_H
 
 #include "cli/lora_argument.h"
+#include "data/prompt_set.h"
 #include "diffusion/pipeline.h"
-#include "diffusion/prompts.h"
 
 typedef struct bdpo_sample_options {
     bdpo_checkpoint_options open;
     bdpo_pipeline_model_options model;
-    bdpo_prompts *prompts; // of --prompt
+    bdpo_prompt_set *prompts; // of --prompt
     bdpo_lora_arguments loras;
     const char *prompt_file; // of --prompts; NULL: none
     bdpo_generation job;     // without prompts, seeds and start; sizes 0 where not given

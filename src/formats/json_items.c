@@ -18,6 +18,7 @@ struct bdpo_json_items {
     FILE *file;
     bdpo_growing text;
     bdpo_json_item item;
+    uint64_t begin;    // of the first element or line
     int64_t number;    // of the next element
     uint64_t offset;   // of the next byte
     bool first, ended; // nothing was read of the array; nothing more is to be read
@@ -210,6 +211,7 @@ static bdpo_status begin(bdpo_json_items *s)
     TRY(peek_behind_space(s, &c));
     if (c != '[') return bdpo_line_reader_open(&s->lines, s->path, BDPO_JSON_ITEM_MAX);
     pass(s);
+    s->begin = s->offset;
     s->first = true;
     return BDPO_OK;
 }
@@ -259,4 +261,10 @@ bdpo_status bdpo_json_items_seek(bdpo_json_items *s, uint64_t offset, int64_t nu
     if (offset > INT64_MAX || fseeko(s->file, (off_t)offset, SEEK_SET) != 0)
         return fail_errno(s, "go back");
     return BDPO_OK;
+}
+
+bdpo_status bdpo_json_items_rewind(bdpo_json_items *s)
+{
+    if (!s->lines) return bdpo_json_items_seek(s, s->begin, 0);
+    return bdpo_line_reader_seek(s->lines, 0, 1);
 }

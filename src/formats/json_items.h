@@ -29,5 +29,7 @@ BDPO_MUST_CHECK bdpo_status bdpo_json_items_next(const bdpo_json_item **out,
 // Goes to an item that was given before.
 BDPO_MUST_CHECK bdpo_status bdpo_json_items_seek(bdpo_json_items *items, uint64_t offset,
                                                  int64_t number);
+// Before the first item.
+BDPO_MUST_CHECK bdpo_status bdpo_json_items_rewind(bdpo_json_items *items);
 
 #endif

@@ -143,5 +143,5 @@ bdpo_status bdpo_line_reader_seek(bdpo_line_reader *r, uint64_t offset, int64_t 
     r->number = number;
     if (offset > INT64_MAX || fseeko(r->file, (off_t)offset, SEEK_SET) != 0)
         return fail_errno(r->path, "go back");
-    return BDPO_OK;
+    return offset == 0 ? pass_byte_order_mark(r) : BDPO_OK;
 }

@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "diffusion/pipeline_fixture.h"
-#include "diffusion/prompts.h"
 #include "models/demo_model.h"
 #include "models/scratch.h"
 #include "tensor/tensor.h"
@@ -392,32 +391,4 @@ BDPO_TEST(some_failing_allocations_fail_the_run)
 BDPO_TEST_FULL(failing_allocations_fail_the_run)
 {
     check_failures(5);
-}
-
-// ---- prompts -----------------------------------------------------------------------------------
-
-BDPO_TEST(prompts_are_the_lines_of_a_file)
-{
-    bdpo_prompts *p;
-    CHECK_OK(bdpo_prompts_new(&p));
-    CHECK_OK(bdpo_prompts_add(p, "", "here"));
-    CHECK_OK(bdpo_prompts_read(p, scratch_file("list.txt",
-                                               "\xef\xbb\xbf"
-                                               "a cat\r\n\n  \n# no comment\nna\xc3\xafve")));
-    CHECK_INT(bdpo_prompts_count(p), 4);
-    CHECK_STR(bdpo_prompts_at(p, 0), "");
-    CHECK_STR(bdpo_prompts_at(p, 1), "a cat");
-    CHECK_STR(bdpo_prompts_at(p, 2), "# no comment");
-    CHECK_STR(bdpo_prompts_at(p, 3), "na\xc3\xafve");
-    CHECK_STATUS(bdpo_prompts_read(p, scratch_file("bad.txt", "fine\n\xff\xfe\n")), BDPO_BAD_FILE);
-    CHECK_CONTAINS(bdpo_message(), "bad.txt, line 2: found bytes that are not UTF-8");
-    CHECK_STATUS(bdpo_prompts_read(p, scratch_file("empty.txt", "\n \n")), BDPO_BAD_FILE);
-    CHECK_CONTAINS(bdpo_message(), "has no prompt");
-    CHECK_OK(bdpo_file_write(scratch_path("zero.txt"), "a\0b\n", 4));
-    CHECK_STATUS(bdpo_prompts_read(p, scratch_path("zero.txt")), BDPO_BAD_FILE);
-    CHECK_CONTAINS(bdpo_message(), "line 1: found a zero byte");
-    CHECK_STATUS(bdpo_prompts_read(p, scratch_path("none.txt")), BDPO_NOT_FOUND);
-    CHECK_STATUS(bdpo_prompts_add(p, "\xc0", "--prompt"), BDPO_BAD_ARGUMENT);
-    bdpo_prompts_free(p);
-    scratch_remove();
 }
