@@ -5,8 +5,11 @@
 
 #include "base/memory.h"
 #include "harness.h"
+#include "images/image_fixtures.h"
+#include "models/scratch.h"
 #include "scorers/scores_check.h"
 #include "scorers/scoring.h"
+#include "scorers/small_clip.h"
 
 // ---- a folder of a live run ------------------------------------------------------------------
 
@@ -83,6 +86,87 @@ static void check_scorer(const folder *f, size_t k, const bdpo_session *session,
     CHECK_LE(d.relative, 1e-4);
     CHECK_INT(d.n_swapped, 0);
 }
+
+// ---- the committed fixture -------------------------------------------------------------------
+
+static void read_fixture(folder *f)
+{
+    json_error_t error;
+    *f = (folder){.path = "fixture"};
+    f->root = json_load_file(test_path("fixtures/scorers/scores.json"), 0, &error);
+    if (!f->root) FAIL("%s", error.text);
+    f->images = json_object_get(f->root, "images");
+    f->prompts = json_object_get(f->root, "prompts");
+    f->scorers = json_object_get(f->root, "scorers");
+    f->n_pictures = json_array_size(f->images);
+    f->n_prompts = json_array_size(f->prompts);
+    f->pictures = bdpo_alloc(f->n_pictures, sizeof *f->pictures);
+    for (size_t i = 0; i < f->n_pictures; i++) {
+        const char *mode;
+        int width, height;
+        json_int_t seed;
+        CHECK_INT(json_unpack(json_array_get(f->images, i), "[s, i, i, I]", &mode, &width, &height,
+                              &seed),
+                  0);
+        f->pictures[i] = noise_image(mode, width, height, (uint32_t)seed);
+    }
+}
+
+static const char *write_model(const char *name, const small_clip *sizes, const char *weights,
+                               bool open_clip, bool half)
+{
+    small_clip model = *sizes;
+    const char *directory = scratch_directory(name);
+    model.weights = weights;
+    model.open_clip = open_clip;
+    model.half = half;
+    small_clip_write(directory, NULL, &model);
+    return directory;
+}
+
+// The presets themselves, in the order of the fixture's scorers.
+BDPO_TEST_FULL(presets_agree_with_the_packages)
+{
+    folder f;
+    char vocabulary[1024];
+    bdpo_engine *engine;
+    bdpo_session *session;
+    snprintf(vocabulary, sizeof vocabulary,
+             "%s/../../shared/data/tokenizers/bpe_simple_vocab_16e6.txt.gz", BDPO_TESTS_DIR);
+    FILE *there = fopen(vocabulary, "rb");
+    if (!there) SKIP("%s is not there", vocabulary);
+    fclose(there);
+    const char *head = scratch_path("head.safetensors");
+    small_head_write(head);
+    const char *l = write_model("openai", &small_l, "openai", false, false);
+    const bdpo_scorer_request requests[] = {
+        {"clip-h", write_model("laion-h", &small_h, "laion-h", true, false), vocabulary, NULL},
+        {"clip-l", l, vocabulary, NULL},
+        {"clip-g", write_model("laion-g", &small_g, "laion-g", true, false), vocabulary, NULL},
+        {"pickscore", write_model("pick", &small_h, "pick", false, false), vocabulary, NULL},
+        {"hpsv2", write_model("hps-20", &small_h, "hps-20", true, true), vocabulary, NULL},
+        {"aesthetic", head, NULL, l},
+    };
+    enum { N = BDPO_COUNTOF(requests) };
+    read_fixture(&f);
+    size_t n = f.n_pictures * f.n_prompts;
+    bdpo_score_item *items = bdpo_alloc(n, sizeof *items);
+    bdpo_score *scores = bdpo_alloc(n * N, sizeof *scores);
+    for (size_t i = 0; i < n; i++) items[i] = item_of(&f, i);
+    CHECK_INT(json_array_size(f.scorers), N);
+    CHECK_OK(bdpo_engine_new(&engine, &(bdpo_engine_options){.n_threads = 2}));
+    CHECK_OK(bdpo_session_new(&session, engine, requests, N, NULL));
+    CHECK_OK(bdpo_session_score(session, scores, items, (int)n));
+    for (size_t k = 0; k < N; k++) check_scorer(&f, k, session, scores);
+    bdpo_session_free(session);
+    bdpo_engine_free(engine);
+    bdpo_free(items);
+    bdpo_free(scores);
+    close_folder(&f);
+    scratch_remove();
+}
+
+// ---- a live run ------------------------------------------------------------------------------
 
 // For a live run: `tools/parity/scorers.py live|full SEED N DIR`, then BDPO_SCORERS=DIR.
 BDPO_TEST_FULL(fresh_scores)
