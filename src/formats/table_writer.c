@@ -38,13 +38,15 @@ bool bdpo_table_format_of(bdpo_table_format *out, const char *path)
 
 // ---- values ------------------------------------------------------------------------------------
 
-// The shortest of 15 to 17 digits that reads back as the same number.
+// The shortest of 15 to 17 digits that reads back as the same number; with a point, so that other
+// readers take it for a real one too and keep the sign of -0.0.
 static void format_number(char out[40], double number)
 {
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(out, 40, "%.*g", digits, number);
-        if (strtod(out, NULL) == number) return;
+        snprintf(out, 36, "%.*g", digits, number);
+        if (strtod(out, NULL) == number) break;
     }
+    if (!strpbrk(out, ".einf")) strcat(out, ".0");
 }
 
 static bool add_json_text(bdpo_growing *out, const char *text, size_t length)
