@@ -380,9 +380,67 @@ def large(path, gigabytes=5.0):
     print(f"{path}: {os.path.getsize(path)} bytes, {500 * n_groups} rows in {n_groups} row groups")
 
 
+# ---- what we write -------------------------------------------------------------------------
+
+WRITTEN = pa.schema([("flag", pa.bool_()), ("count", pa.int64()), ("score", pa.float64()),
+                     ("text", pa.string()), ("bytes", pa.binary()), ("time", pa.timestamp("ns")),
+                     pa.field("id", pa.int64(), nullable=False),
+                     pa.field("known", pa.bool_(), nullable=False)])
+
+
+def written_row(i):
+    """The rows of tests/formats/test_parquet_write.c."""
+    row = [i % 3 == 0, (i - 5) * 1234567890123, -0.0 if i % 11 == 0 else i / 7,
+           "" if i % 13 == 0 else f"row {i} 一只猫",
+           bytes((i * 31 + k * k * 7 + (k >> 8)) & 255 for k in range(i * 37 % 4096)),
+           1672531200000000000 + i * 1000000007, i, i % 2 == 1]
+    return [None if c < 6 and (i % (5 + c) == 2 or 100 <= i < 200) else v for c, v in enumerate(row)]
+
+
+def same(found, expected):
+    """Equal, also in the sign of a zero."""
+    if isinstance(expected, float):
+        return struct.pack("<d", found) == struct.pack("<d", expected)
+    return found == expected
+
+
+def written(folder):
+    import datasets
+    import fastparquet
+    import pandas
+    rows = [written_row(i) for i in range(5000)]
+    for name in sorted(os.listdir(folder)):
+        path, n = os.path.join(folder, name), int(name.split("_")[1])
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        t = file.read()
+        assert t.schema.remove_metadata().equals(WRITTEN), t.schema
+        assert t.schema.metadata == {b"made by": b"bdpo_test"}, t.schema.metadata
+        assert file.metadata.created_by == "bdpo" and t.num_rows == n
+        t.validate(full=True)
+        for c, column in enumerate(WRITTEN.names):
+            values = t.column(column)
+            values = (values.cast(pa.int64()) if column == "time" else values).to_pylist()
+            assert all(same(v, rows[i][c]) for i, v in enumerate(values)), column
+        frame = pandas.read_parquet(path)
+        assert frame["time"].dtype == "datetime64[ns]" and len(frame) == n
+        for c, column in enumerate(WRITTEN.names):
+            for i, v in enumerate(frame[column]):
+                e = rows[i][c]
+                assert pandas.isna(v) if e is None else (v.value if column == "time" else v) == e, column
+        fast = fastparquet.ParquetFile(path).to_pandas() if n else frame
+        assert [x for x in fast["text"] if x is not None and x == x] == [
+            r[3] for r in rows[:n] if r[3] is not None]
+        assert list(fast["id"]) == [r[6] for r in rows[:n]]
+        if n:
+            hf = datasets.Dataset.from_parquet(path, cache_dir=os.path.join("/tmp", "datasets-cache"))
+            assert hf.num_rows == n and hf[n - 1]["text"] == rows[n - 1][3] and hf["bytes"][:] == [
+                r[4] for r in rows[:n]]
+        print(f"{name}: equal in pyarrow, pandas" + (", fastparquet, datasets" if n else ""))
+
+
 if __name__ == "__main__":
     command, arguments = sys.argv[1], sys.argv[2:]
     if command == "large":
         large(arguments[0], float(arguments[1]) if len(arguments) > 1 else 5.0)
     else:
-        {"live": live, "fixtures": fixtures, "shared": shared}[command](*arguments)
+        {"live": live, "fixtures": fixtures, "shared": shared, "written": written}[command](*arguments)
