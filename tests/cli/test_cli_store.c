@@ -131,6 +131,7 @@ BDPO_TEST(store_refuses_wrong_use)
          "x.txt ends in none of .csv, .jsonl, .parquet: give --format"},
         {{"s.db", "export", "--format", "tsv"},
          "--format of export takes csv, jsonl or parquet, not tsv"},
+        {{"s.db", "export", "--format", "parquet"}, "Parquet is written to a file only: name it"},
         {{"s.db", "export", "--json"}, "rows on the standard output as JSON: --format jsonl"},
     };
     for (size_t i = 0; i < BDPO_COUNTOF(cases); i++) {

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "formats/parquet.h"
 #include "harness.h"
 #include "models/scratch.h"
 
@@ -112,6 +113,50 @@ BDPO_TEST(numbers_read_back_to_the_bit)
             CHECK_BYTES(&back, &row[i][2].number, sizeof back);
         }
     }
+}
+
+BDPO_TEST(parquet_reads_back)
+{
+    bdpo_parquet_file *file;
+    bdpo_parquet_cursor *cursor;
+    bdpo_table_writer *writer;
+    bdpo_parquet_value v[3];
+    bool there;
+    static const char *const names[] = {"text", "a, \"b\"", "x"};
+    static const char odd[] = "a\xff\xe7\x8c\xab\xe7\x8c|\0z";
+    const char *path = scratch_path("t.parquet");
+    CHECK_OK(bdpo_table_writer_open(&writer, path, NULL, BDPO_TABLE_PARQUET, columns, 3));
+    for (size_t i = 0; i < BDPO_COUNTOF(rows); i++)
+        CHECK_OK(bdpo_table_writer_row(writer, rows[i]));
+    const bdpo_table_value last[] = {text_of(odd, sizeof odd - 1), {.integer = 2}, number_of(-0.0)};
+    CHECK_OK(bdpo_table_writer_row(writer, last));
+    CHECK_OK(bdpo_table_writer_commit(writer));
+    CHECK_OK(bdpo_parquet_open(&file, path));
+    CHECK_INT(bdpo_parquet_n_rows(file), BDPO_COUNTOF(rows) + 1);
+    CHECK_OK(bdpo_parquet_cursor_open(&cursor, file, names, 3));
+    for (size_t i = 0; i < BDPO_COUNTOF(rows); i++) {
+        const bdpo_table_value *row = rows[i];
+        CHECK_OK(bdpo_parquet_cursor_next(&there, cursor));
+        for (size_t k = 0; k < 3; k++) CHECK_OK(bdpo_parquet_cursor_get(&v[k], cursor, k));
+        CHECK_INT(v[0].is_null, row[0].text == NULL);
+        if (i < 6 && row[0].text) {
+            CHECK_U64(v[0].size, row[0].length);
+            CHECK_BYTES(v[0].data, row[0].text, v[0].size);
+        }
+        CHECK_INT(v[1].integer, row[1].integer);
+        CHECK_INT(v[2].is_null, isnan(row[2].number));
+        if (!v[2].is_null) CHECK_BYTES(&v[2].number, &row[2].number, sizeof(double));
+    }
+    CHECK_OK(bdpo_parquet_cursor_next(&there, cursor));
+    CHECK_OK(bdpo_parquet_cursor_get(&v[0], cursor, 0));
+    static const char repaired[] = "a\xef\xbf\xbd\xe7\x8c\xab\xef\xbf\xbd\xef\xbf\xbd|\0z";
+    CHECK_U64(v[0].size, sizeof repaired - 1);
+    CHECK_BYTES(v[0].data, repaired, sizeof repaired - 1);
+    bdpo_parquet_cursor_close(cursor);
+    bdpo_parquet_close(file);
+    CHECK_STATUS(bdpo_table_writer_open(&writer, NULL, stdout, BDPO_TABLE_PARQUET, columns, 3),
+                 BDPO_UNSUPPORTED);
+    scratch_remove();
 }
 
 BDPO_TEST(an_aborted_table_leaves_nothing)
