@@ -300,7 +300,12 @@ static bool check_use(const bdpo_invocation *invocation, const action *a, const 
         bdpo_usage_error(invocation, "import takes one --scorer");
         return false;
     }
-    if (a->run == run_export && invocation->json && (n == 0 || strcmp(arguments[0], "-") == 0)) {
+    bool streams = a->run == run_export && (n == 0 || strcmp(arguments[0], "-") == 0);
+    if (streams && o->format && strcmp(o->format, "parquet") == 0) {
+        bdpo_usage_error(invocation, "Parquet is written to a file only: name it");
+        return false;
+    }
+    if (streams && invocation->json) {
         bdpo_usage_error(invocation, "rows on the standard output as JSON: --format jsonl");
         return false;
     }

@@ -1,5 +1,5 @@
 // Rows are built as text in a growing block and handed to a file that is renamed into place, or to
-// a stream.
+// a stream; rows of Parquet go to its own writer.
 #include "formats/table_writer.h"
 
 #include <math.h>
@@ -10,6 +10,9 @@
 #include "base/memory.h"
 #include "formats/charset.h"
 #include "formats/csv.h"
+#include "formats/parquet.h"
+
+enum { PARQUET_GROUP_ROWS = 65536 }; // rows are small
 
 const char *const bdpo_table_format_names[] = {"csv", "jsonl", "parquet", NULL};
 
@@ -21,7 +24,9 @@ struct bdpo_table_writer {
     const bdpo_table_column *columns;
     size_t n_columns;
     bdpo_growing row;
-    char *copies; // of the path and the columns
+    bdpo_parquet_writer *parquet; // instead of a stream and a file
+    bdpo_parquet_value *cells;    // of a row of Parquet
+    char *copies;                 // of the path and the columns
     bool failed;
 };
 
@@ -38,13 +43,15 @@ bool bdpo_table_format_of(bdpo_table_format *out, const char *path)
 
 // ---- values ------------------------------------------------------------------------------------
 
-// The shortest of 15 to 17 digits that reads back as the same number.
+// The shortest of 15 to 17 digits that reads back as the same number; with a point, so that other
+// readers take it for a real one too and keep the sign of -0.0.
 static void format_number(char out[40], double number)
 {
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(out, 40, "%.*g", digits, number);
-        if (strtod(out, NULL) == number) return;
+        snprintf(out, 36, "%.*g", digits, number);
+        if (strtod(out, NULL) == number) break;
     }
+    if (!strpbrk(out, ".einf")) strcat(out, ".0");
 }
 
 static bool add_json_text(bdpo_growing *out, const char *text, size_t length)
@@ -123,6 +130,80 @@ static bool add_csv_value(bdpo_growing *out, const bdpo_table_column *column,
     return bdpo_growing_add_text(out, number);
 }
 
+// ---- Parquet -----------------------------------------------------------------------------------
+
+// Appends a text with U+FFFD for each byte that is of no character.
+static bool add_repaired(bdpo_growing *out, const char *text, size_t length)
+{
+    bool fits = true;
+    for (size_t i = 0; fits && i < length;) {
+        size_t n = 1;
+        while (n < 4 && n < length - i && !is_json_text(text + i, n)) n++;
+        bool good = is_json_text(text + i, n);
+        fits =
+            good ? bdpo_growing_add(out, text + i, n) : bdpo_growing_add_text(out, "\xef\xbf\xbd");
+        i += good ? n : 1;
+    }
+    return fits;
+}
+
+// False where there is no memory. A repaired text goes to the row's block and has no address yet.
+static bool fill_cell(bdpo_parquet_value *cell, bdpo_growing *block, bdpo_table_kind kind,
+                      const bdpo_table_value *value)
+{
+    *cell = (bdpo_parquet_value){.integer = value->integer, .number = value->number};
+    if (kind == BDPO_TABLE_REAL) cell->is_null = isnan(value->number);
+    if (kind != BDPO_TABLE_TEXT) return true;
+    *cell =
+        (bdpo_parquet_value){.is_null = !value->text, .data = value->text, .size = value->length};
+    if (!value->text || is_json_text(value->text, value->length)) return true;
+    size_t begin = block->size;
+    if (!add_repaired(block, value->text, value->length)) return false;
+    *cell = (bdpo_parquet_value){.size = block->size - begin};
+    return true;
+}
+
+static bdpo_status write_parquet_row(bdpo_table_writer *w, const bdpo_table_value *values)
+{
+    w->row.size = 0;
+    for (size_t i = 0; i < w->n_columns; i++)
+        if (!fill_cell(&w->cells[i], &w->row, w->columns[i].kind, &values[i]))
+            return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for a row", w->path);
+    size_t begin = 0;
+    for (size_t i = 0; i < w->n_columns; i++) {
+        bdpo_parquet_value *cell = &w->cells[i];
+        if (w->columns[i].kind != BDPO_TABLE_TEXT || cell->is_null || cell->data) continue;
+        cell->data = (const char *)w->row.data + begin;
+        begin += cell->size;
+    }
+    return bdpo_parquet_writer_row(w->parquet, w->cells);
+}
+
+static bdpo_status open_parquet(bdpo_table_writer *w)
+{
+    static const bdpo_parquet_type types[] = {BDPO_PARQUET_BYTES, BDPO_PARQUET_INT64,
+                                              BDPO_PARQUET_DOUBLE};
+    w->cells = bdpo_alloc(w->n_columns, sizeof *w->cells);
+    bdpo_parquet_column *columns = bdpo_alloc(w->n_columns, sizeof *columns);
+    bdpo_status status = w->cells && columns
+                             ? BDPO_OK
+                             : bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for columns", w->path);
+    for (size_t i = 0; status == BDPO_OK && i < w->n_columns; i++) {
+        bdpo_table_kind kind = w->columns[i].kind;
+        columns[i] = (bdpo_parquet_column){.name = w->columns[i].name,
+                                           .type = types[kind],
+                                           .logical = kind == BDPO_TABLE_TEXT ? BDPO_PARQUET_STRING
+                                                                              : BDPO_PARQUET_PLAIN,
+                                           .nullable = kind != BDPO_TABLE_INT};
+    }
+    if (status == BDPO_OK)
+        status =
+            bdpo_parquet_writer_open(&w->parquet, w->path, columns, w->n_columns,
+                                     &(bdpo_parquet_options){.group_rows = PARQUET_GROUP_ROWS});
+    bdpo_free(columns);
+    return status;
+}
+
 // ---- rows --------------------------------------------------------------------------------------
 
 static bdpo_status send_row(bdpo_table_writer *w, bool fits)
@@ -152,6 +233,7 @@ static bdpo_status write_header(bdpo_table_writer *w)
 
 bdpo_status bdpo_table_writer_row(bdpo_table_writer *w, const bdpo_table_value *values)
 {
+    if (w->parquet) return write_parquet_row(w, values);
     bool json = w->format == BDPO_TABLE_JSONL, fits = !json || bdpo_growing_add_text(&w->row, "{");
     for (size_t i = 0; fits && i < w->n_columns; i++) {
         if (i > 0) fits = bdpo_growing_add_text(&w->row, json ? ", " : ",");
@@ -185,6 +267,7 @@ static bool copy(bdpo_table_writer *w, const char *path, const bdpo_table_column
 static void release(bdpo_table_writer *w)
 {
     bdpo_free(w->row.data);
+    bdpo_free(w->cells);
     bdpo_free(w->copies);
     bdpo_free(w);
 }
@@ -195,8 +278,8 @@ bdpo_status bdpo_table_writer_open(bdpo_table_writer **out, const char *path, FI
 {
     *out = NULL;
     const char *name = path ? path : "standard output";
-    if (format == BDPO_TABLE_PARQUET)
-        return bdpo_fail(BDPO_UNSUPPORTED, "%s: Parquet is not written yet", name);
+    if (format == BDPO_TABLE_PARQUET && !path)
+        return bdpo_fail(BDPO_UNSUPPORTED, "%s: Parquet is written to a file only", name);
     bdpo_table_writer *w = bdpo_alloc(1, sizeof *w);
     if (!w || !copy(w, name, columns, n_columns)) {
         bdpo_free(w);
@@ -204,7 +287,11 @@ bdpo_status bdpo_table_writer_open(bdpo_table_writer **out, const char *path, FI
     }
     w->format = format;
     w->stream = path ? NULL : stream;
-    bdpo_status status = path ? bdpo_file_writer_open(&w->file, path) : BDPO_OK;
+    bdpo_status status = BDPO_OK;
+    if (format == BDPO_TABLE_PARQUET)
+        status = open_parquet(w);
+    else if (path)
+        status = bdpo_file_writer_open(&w->file, path);
     if (status != BDPO_OK) {
         release(w);
         return status;
@@ -220,7 +307,10 @@ bdpo_status bdpo_table_writer_open(bdpo_table_writer **out, const char *path, FI
 bdpo_status bdpo_table_writer_commit(bdpo_table_writer *w)
 {
     bdpo_status status = BDPO_OK;
-    if (!w->stream) status = bdpo_file_writer_commit(w->file);
+    if (w->parquet)
+        status = bdpo_parquet_writer_commit(w->parquet);
+    else if (!w->stream)
+        status = bdpo_file_writer_commit(w->file);
     if (status == BDPO_OK && (w->failed || (w->stream && fflush(w->stream) != 0)))
         status = bdpo_fail(BDPO_IO, "%s: cannot write", w->path);
     release(w);
@@ -230,6 +320,7 @@ bdpo_status bdpo_table_writer_commit(bdpo_table_writer *w)
 void bdpo_table_writer_abort(bdpo_table_writer *w)
 {
     if (!w) return;
+    bdpo_parquet_writer_abort(w->parquet);
     bdpo_file_writer_abort(w->file);
     release(w);
 }

@@ -2,7 +2,8 @@
 //
 // Numbers are written so that they read back to the bit. JSON knows no infinity: there it is the
 // text "inf" or "-inf". A text that is not UTF-8 is written as it is into CSV, and into JSONL as
-// its bytes in hexadecimal, under the column's name with "_hex".
+// its bytes in hexadecimal, under the column's name with "_hex"; into Parquet, whose columns are of
+// one kind, with U+FFFD for each byte that fits no character.
 #ifndef BDPO_TABLE_WRITER_H
 #define BDPO_TABLE_WRITER_H
 

@@ -272,7 +272,11 @@ static void say_bad(import *m, int64_t line, const char *why)
 {
     char text[1024];
     m->counts->bad++;
-    snprintf(text, sizeof text, "%s:%lld: %s", m->what->path, (long long)line, why);
+    int begin = snprintf(text, sizeof text, "%s:%lld: ", m->what->path, (long long)line);
+    if (begin < 0 || (size_t)begin >= sizeof text) begin = 0;
+    snprintf(text + begin, sizeof text - (size_t)begin, "%s", why);
+    for (char *at = text + begin; *at; at++) // what stands in the file may hold anything
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) *at = '?';
     if (m->what->say) m->what->say(m->what->context, text);
 }
 

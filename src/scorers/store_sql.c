@@ -2,6 +2,7 @@
 #include "scorers/store_sql.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "formats/charset.h"
@@ -24,6 +25,18 @@ static bdpo_status fail_by_system(const bdpo_score_store *store, const char *wha
     int system = system_error(store);
     return bdpo_fail(BDPO_IO, "%s: %s%s%s", store->path, what, system ? ": " : "",
                      system ? strerror(system) : "");
+}
+
+// SQLite's words, which may hold names from a file that was made to harm: one line, no control
+// characters.
+static bdpo_status fail_in_words(bdpo_status status, const bdpo_score_store *store,
+                                 const char *what)
+{
+    char words[256];
+    snprintf(words, sizeof words, "%s", sqlite3_errmsg(store->db));
+    for (char *at = words; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) *at = '?';
+    return bdpo_fail(status, "%s: %s: %s", store->path, what, words);
 }
 
 static bdpo_status fail_by_code(const bdpo_score_store *store, int code)
@@ -52,10 +65,9 @@ static bdpo_status fail_by_code(const bdpo_score_store *store, int code)
         return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: a text is longer than SQLite keeps (10^9 bytes)",
                          store->path);
     case SQLITE_CONSTRAINT:
-        return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: does not fit what stands there: %s", store->path,
-                         sqlite3_errmsg(store->db));
+        return fail_in_words(BDPO_BAD_ARGUMENT, store, "does not fit what stands there");
     default:
-        return bdpo_fail(BDPO_BAD_FILE, "%s: damaged: %s", store->path, sqlite3_errmsg(store->db));
+        return fail_in_words(BDPO_BAD_FILE, store, "damaged");
     }
 }
 
