@@ -347,6 +347,7 @@ static bdpo_status explain(transfer *t, CURLcode code)
     if (t->failure != BDPO_OK) return t->failure;
     if (t->interrupted) return bdpo_fail(BDPO_INTERRUPTED, "interrupted");
     t->reply->broken = may_pass(code);
+    t->reply->unresolved = code == CURLE_COULDNT_RESOLVE_HOST;
     if (t->stalled)
         return bdpo_fail(BDPO_IO, "%s: no byte came for %.0f s", host.text, t->http->stall_s);
     return bdpo_fail(BDPO_IO, "%s: %s", host.text,

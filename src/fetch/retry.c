@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-enum { MOST_TRIES = 6, LONGEST_WAIT_S = 300 };
+enum { MOST_TRIES = 6, OFFLINE_TRIES = 3, LONGEST_WAIT_S = 300 };
 
 static const double LONGEST_BACKOFF_S = 30;
 
@@ -118,7 +118,8 @@ bdpo_status bdpo_retry_wait(bdpo_retry *retry, int64_t done, const bdpo_http_rep
     if (reply->retry_after_s > LONGEST_WAIT_S)
         return bdpo_fail(BDPO_IO, "%s; it asks to come back in %" PRId64 " s", why,
                          reply->retry_after_s);
-    if (retry->tries >= options->max_tries)
+    bool offline = reply->unresolved && done == 0; // without a network nobody waits for long
+    if (retry->tries >= options->max_tries || (offline && retry->tries >= OFFLINE_TRIES))
         return bdpo_fail(BDPO_IO, "%s (given up after %d tries%s)", why, retry->tries,
                          done > 0 ? "; what came is kept, the same command goes on" : "");
     double wait = backoff(retry, options);

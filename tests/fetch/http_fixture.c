@@ -199,6 +199,8 @@ static void *serve(void *user)
         const http_route *route = note(c->server, &seen, &index, &slot);
         if (!route) {
             answer_plainly(c, slot, 404, NULL);
+        } else if (route->raw) {
+            send_all(c->fd, route->raw, strlen(route->raw));
         } else if (index < route->n_failing) {
             answer_plainly(c, slot, route->failing, route->headers);
         } else if (route->redirect) {

@@ -15,6 +15,7 @@ typedef struct http_route {
     const char *headers;  // more of them: "X-A: b\r\n"; in a redirect too
     const char *redirect; // 302 to there
     const char *etag;     // with its quotes
+    const char *raw;      // this alone is sent, instead of an answer
     bool no_range;        // sends all of it, whatever is asked for
     bool no_length;       // ends by closing
     bool chunked;

@@ -532,6 +532,67 @@ BDPO_TEST(nobody_listens)
     scratch_remove();
 }
 
+static bdpo_status get_once(const char *url)
+{
+    bdpo_download what = {.url = url,
+                          .path = scratch_path("f.bin"),
+                          .label = "f.bin",
+                          .token = "",
+                          .http_allowed = true};
+    return get_with(&what, (bdpo_fetch_options){.max_tries = 1});
+}
+
+// Whatever the answer is: one line, and no file that is not what the answer says.
+BDPO_TEST(answers_that_are_nonsense)
+{
+    static const char model[] =
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"abc\"\r\nContent-Range: bytes 0-4/5\r\n"
+        "X-Linked-ETag: \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\r\n"
+        "X-Linked-Size: 3\r\nX-Repo-Commit: c0\r\nRetry-After: 1\r\nLink: <http://x/>; "
+        "rel=\"next\"\r\nTransfer-Encoding: identity\r\n\r\nhello";
+    enum { ROUNDS = 150 };
+    char answer[sizeof model];
+    http_route route = {.path = "/f", .raw = answer};
+    uint32_t state = 7;
+    http_server *server = http_server_start(&route, 1);
+    for (int i = 0; i < ROUNDS; i++) {
+        memcpy(answer, model, sizeof model);
+        for (int k = 0; k < 1 + i % 4; k++) {
+            state = state * 1664525u + 1013904223u;
+            answer[(state >> 8) % (sizeof model - 1)] = (char)(1 + (state >> 24) % 255);
+        }
+        if (get_once(http_server_url(server, "/f")) != BDPO_OK) {
+            CHECK(!strchr(bdpo_message(), '\n'));
+            CHECK(!bdpo_file_exists(scratch_path("f.bin")));
+        }
+        unlink(scratch_path("f.bin"));
+        unlink(scratch_path("f.bin.part"));
+        unlink(scratch_path("f.bin.part.tag"));
+    }
+    http_server_stop(server);
+    scratch_remove();
+}
+
+BDPO_TEST(a_proxy_of_the_environment)
+{
+    make_body();
+    http_route route = whole;
+    route.path = "http://models.example/f"; // as a proxy is asked
+    http_server *server = http_server_start(&route, 1);
+    setenv("http_proxy", http_server_url(server, ""), 1);
+    bdpo_download what = {.url = "http://models.example/f",
+                          .path = scratch_path("f.bin"),
+                          .label = "f.bin",
+                          .token = "secret", // over plain http to this machine only
+                          .http_allowed = true};
+    CHECK_OK(get_with(&what, (bdpo_fetch_options){0}));
+    check_arrived();
+    CHECK_STR(http_server_request(server, 0).authorization, "");
+    unsetenv("http_proxy");
+    http_server_stop(server);
+    scratch_remove();
+}
+
 // ---- redirects and the token -------------------------------------------------------------------
 
 BDPO_TEST(the_token_goes_to_the_first_host_only)
