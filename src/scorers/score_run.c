@@ -170,14 +170,17 @@ static bdpo_status put_scores(run *r, const bdpo_batch_picture *p, int64_t image
             continue;
         }
         bool none = isnan(scores[k].value);
+        const char *reason = p->status != BDPO_OK ? "does not decode"
+                             : scores[k].reason   ? scores[k].reason
+                                                  : "not a number";
         bdpo_stored_score row = {.image = image,
                                  .prompt = r->reads_prompt[k] ? prompt : BDPO_ANY_PROMPT,
                                  .scorer = r->scorers[k],
                                  .score = scores[k].value,
-                                 .reason = none ? scores[k].reason : NULL};
+                                 .reason = none ? reason : NULL};
         TRY(bdpo_score_store_put_score(r->store, &row));
         if (none)
-            count_reason(counts, scores[k].reason ? scores[k].reason : "not a number");
+            count_reason(counts, reason);
         else
             counts->computed++;
     }

@@ -27,15 +27,21 @@ static void become_program(const char *directory, const char *const *arguments, 
     _exit(127);
 }
 
+pid_t start_program(const char *directory, const char *const *arguments, FILE *out, FILE *err)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) become_program(directory, arguments, out, err);
+    return child;
+}
+
 const program_result *run_program(const char *directory, const char *const *arguments)
 {
     static program_result result;
     FILE *out = tmpfile(), *err = tmpfile();
     CHECK(out && err);
-    fflush(NULL);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) become_program(directory, arguments, out, err);
+    pid_t child = start_program(directory, arguments, out, err);
     int status;
     CHECK(waitpid(child, &status, 0) == child);
     result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;

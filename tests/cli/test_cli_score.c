@@ -1,0 +1,314 @@
+// bdpo score as its users meet it: what is scored, skipped and told; runs that are stopped.
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/run_program.h"
+#include "harness.h"
+#include "images/image_fixtures.h"
+#include "models/demo_vocabulary.h"
+#include "models/scratch.h"
+#include "scorers/small_clip.h"
+
+#define SCORERS "clip-h=h,tokenizer=h pickscore=pick"
+
+enum { N_PAIRS = 12 };
+
+static const char *folder(void)
+{
+    return scratch_path("");
+}
+
+// ---- a data set and two scorers ----------------------------------------------------------------
+
+static void write_models(void)
+{
+    static const char *const names[] = {"h", "pick"};
+    for (int i = 0; i < 2; i++) {
+        small_clip model = {.weights = names[i],
+                            .embed = 24,
+                            .patch = 56,
+                            .vision = {40, 2, 2, 80},
+                            .text = {32, 2, 4, 64},
+                            .vocabulary = BDPO_DEMO_N_IDS};
+        const char *directory = scratch_directory(names[i]);
+        small_clip_write(directory, NULL, &model);
+        CHECK_OK(bdpo_demo_vocabulary_write(directory, NULL));
+    }
+}
+
+static void write_picture(const char *name, int width, int height, uint32_t seed)
+{
+    bdpo_image image = noise_image("RGB", width, height, seed);
+    CHECK_OK(bdpo_image_write(scratch_path(name), &image, NULL));
+    bdpo_image_release(&image);
+}
+
+// pairs.csv with `n` pairs; labels 1, 0, 0.5 and none in turn.
+static void write_pairs(int n)
+{
+    static const char *const labels[] = {"1", "0", "0.5", ""};
+    static const char *const prompts[] = {"a red fox", "\"two dogs, one cat\"", "一只猫"};
+    FILE *csv = fopen(scratch_path("pairs.csv"), "w");
+    CHECK(csv != NULL);
+    fprintf(csv, "image_0,image_1,prompt,label\n");
+    for (int i = 0; i < n; i++) {
+        char names[2][32];
+        for (int k = 0; k < 2; k++) {
+            snprintf(names[k], sizeof names[k], "p%d_%d.%s", i, k, k ? "jpg" : "png");
+            write_picture(names[k], 20 + 7 * i, 60 - 3 * i + k, (uint32_t)(2 * i + k));
+        }
+        fprintf(csv, "%s,%s,%s,%s\n", names[0], names[1], prompts[i % 3], labels[i % 4]);
+    }
+    CHECK(fclose(csv) == 0);
+}
+
+static void write_world(void)
+{
+    write_models();
+    write_pairs(N_PAIRS);
+}
+
+// The line of `bdpo store NAME check` that tells the content.
+static void digest_of(char out[128], const char *store)
+{
+    const program_result *r = RUN(folder(), "store", store, "check");
+    CHECK_STR(r->err, "");
+    CHECK_INT(r->code, 0);
+    const char *line = strstr(r->out, "contents");
+    CHECK(line != NULL);
+    snprintf(out, 128, "%.100s", line);
+}
+
+static void score_all(const char *store)
+{
+    const program_result *r =
+        RUN(folder(), "score", "pairs.csv", "-o", store, "--scorer", SCORERS, "-q");
+    CHECK_STR(r->err, "");
+    CHECK_INT(r->code, 0);
+}
+
+// ---- what is scored ----------------------------------------------------------------------------
+
+BDPO_TEST(score_fills_a_store_and_computes_only_what_is_missing)
+{
+    write_world();
+    const program_result *r =
+        RUN(folder(), "score", "pairs.csv", "-o", "s.db", "--scorer", "clip-h=h", "--json", "-q");
+    CHECK_INT(r->code, 0);
+    CHECK_CONTAINS(r->out, "\"pairs\": 12,");
+    CHECK_CONTAINS(r->out, "\"computed\": 24,");
+    CHECK_CONTAINS(r->out, "\"finished\": true,");
+    r = RUN(folder(), "score", "pairs.csv", "-o", "s.db", "--scorer", SCORERS);
+    CHECK_INT(r->code, 0);
+    CHECK_CONTAINS(r->out, "clip-h ");
+    CHECK_CONTAINS(r->err, "12 records (12 pairs, 24 pictures)");
+    const char *clip = strstr(r->out, "clip-h "), *pick = strstr(r->out, "pickscore ");
+    CHECK(clip && pick);
+    CHECK_CONTAINS(clip, "         0         24          0\n");
+    CHECK_CONTAINS(pick, "        24          0          0\n");
+    r = RUN(folder(), "store", "s.db");
+    CHECK_CONTAINS(r->out, "pairs.csv          12          3          3          3          3");
+    scratch_remove();
+}
+
+BDPO_TEST(score_does_not_depend_on_batches_readers_or_order)
+{
+    char one[128], other[128];
+    write_world();
+    score_all("s.db");
+    digest_of(one, "s.db");
+    const program_result *r = RUN(folder(), "score", "pairs.csv", "-o", "t.db", "--scorer", SCORERS,
+                                  "-q", "--batch", "1", "--readers", "5");
+    CHECK_INT(r->code, 0);
+    digest_of(other, "t.db");
+    CHECK_STR(other, one);
+    r = RUN(folder(), "score", "pairs.csv", "-o", "u.db", "--scorer", SCORERS, "-q", "--rows",
+            "7:");
+    CHECK_INT(r->code, 0);
+    score_all("u.db");
+    digest_of(other, "u.db");
+    CHECK_STR(other, one);
+    scratch_remove();
+}
+
+BDPO_TEST(score_prints_pictures)
+{
+    write_world();
+    const program_result *r =
+        RUN(folder(), "score", "p0_0.png", "p1_1.jpg", "-p", "a red fox", "--scorer", SCORERS);
+    CHECK_STR(r->err, "");
+    CHECK_INT(r->code, 0);
+    CHECK_CONTAINS(r->out, "picture         clip-h     pickscore\np0_0.png  ");
+    scratch_file("broken.png", "no picture");
+    r = RUN(folder(), "score", "p0_0.png", "broken.png", "-p", "a", "--scorer", "clip-h=h");
+    CHECK_INT(r->code, 0);
+    CHECK_CONTAINS(r->err, "warning: broken.png: ");
+    CHECK_CONTAINS(r->out, "broken.png          none\n");
+    r = RUN(folder(), "score", "broken.png", "-p", "a", "--scorer", "clip-h=h", "-q");
+    CHECK_INT(r->code, 1);
+    CHECK_CONTAINS(r->err, "bdpo: none of the 1 pictures could be read\n");
+    scratch_remove();
+}
+
+// ---- what cannot be used -----------------------------------------------------------------------
+
+static const char awkward[] = "image,prompt\n"
+                              "p0_0.png,a fox\n"
+                              "broken.png,a fox\n"
+                              "nowhere.png,a fox\n"
+                              "p0_1.jpg,\n"
+                              "p1_0.png,一只可爱的猫\n"
+                              "pixel.png,a fox\n"
+                              "wide.png,a fox\n";
+
+static void write_awkward(void)
+{
+    write_models();
+    write_pairs(2);
+    scratch_file("broken.png", "no picture");
+    write_picture("pixel.png", 1, 1, 1);
+    write_picture("wide.png", 20000, 3, 2);
+    scratch_file("awkward.csv", awkward);
+}
+
+BDPO_TEST(score_counts_what_it_cannot_use_and_goes_on)
+{
+    write_awkward();
+    const program_result *r =
+        RUN(folder(), "score", "awkward.csv", "-o", "s.db", "--scorer", SCORERS, "--json");
+    CHECK_INT(r->code, 0);
+    CHECK_CONTAINS(r->err, "broken.png: ");
+    CHECK_CONTAINS(r->err, "nowhere.png: ");
+    CHECK_CONTAINS(r->out, "\"empty prompt\": 1");
+    CHECK_CONTAINS(r->out, "\"missing file\": 1");
+    CHECK_CONTAINS(r->out, "\"picture does not decode\": 1");
+    CHECK_CONTAINS(r->out, "\"does not decode\": 1");
+    // hps cannot bring 20000 x 3 to 224 x 0; the other kind crops its middle.
+    CHECK_CONTAINS(r->out, "\"computed\": 3,");
+    CHECK_CONTAINS(r->out, "\"computed\": 4,");
+    scratch_remove();
+}
+
+BDPO_TEST(score_strict_ends_at_the_first_fault)
+{
+    write_awkward();
+    const program_result *r =
+        RUN(folder(), "score", "awkward.csv", "-o", "s.db", "--scorer", SCORERS, "-q", "--strict");
+    CHECK_INT(r->code, 1);
+    CHECK_STR(r->out, "");
+    CHECK_CONTAINS(r->err, "bdpo: ");
+    CHECK(strchr(r->err, '\n') == r->err + strlen(r->err) - 1); // one line
+    scratch_remove();
+}
+
+BDPO_TEST(score_wrong_usage_is_one_line)
+{
+    const program_result *r = RUN(NULL, "score");
+    CHECK_INT(r->code, 2);
+    CHECK_CONTAINS(r->err, "bdpo: score: needs DATA or PICTURE ..., got 0 arguments");
+    r = RUN(NULL, "score", "x.csv", "-o", "s.db");
+    CHECK_INT(r->code, 2);
+    CHECK_CONTAINS(r->err, "give --scorer NAME");
+    r = RUN(NULL, "score", "x.csv", "--scorer", "clip-h=x,colour=y");
+    CHECK_INT(r->code, 2);
+    CHECK_CONTAINS(r->err, "not clip-h=x,colour=y");
+    r = RUN(NULL, "score", "x.csv", "--scorer", "clip-h=x", "--rows", "5:2");
+    CHECK_INT(r->code, 2);
+    CHECK_CONTAINS(r->err, "--rows takes FIRST:END");
+    r = RUN(NULL, "score", "x.csv", "-o", "s.db", "--scorer", "clip-h=/nowhere");
+    CHECK_INT(r->code, 1);
+    CHECK_CONTAINS(r->err, "bdpo: x.csv: ");
+}
+
+// ---- runs that are stopped ---------------------------------------------------------------------
+
+static pid_t start_scoring(const char *store, FILE *nowhere)
+{
+    const char *const arguments[] = {"score", "pairs.csv", "-o",      store, "--scorer",
+                                     SCORERS, "-q",        "--batch", "1",   NULL};
+    return start_program(folder(), arguments, nowhere, nowhere);
+}
+
+static void sleep_us(long microseconds)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000 * microseconds}, NULL);
+}
+
+static void kill_and_resume(int n_kills)
+{
+    char undisturbed[128], resumed[128];
+    write_world();
+    score_all("s.db");
+    digest_of(undisturbed, "s.db");
+    FILE *nowhere = fopen("/dev/null", "w");
+    CHECK(nowhere != NULL);
+    for (int i = 0; i < n_kills; i++) {
+        int status;
+        pid_t child = start_scoring("k.db", nowhere);
+        sleep_us(20000 + (i * 7919L) % 300000); // a prime's steps fall on every part of a run
+        kill(child, SIGKILL);
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    }
+    fclose(nowhere);
+    score_all("k.db");
+    digest_of(resumed, "k.db");
+    CHECK_STR(resumed, undisturbed);
+    scratch_remove();
+}
+
+BDPO_TEST(score_killed_and_resumed_gives_the_same_store)
+{
+    kill_and_resume(5);
+}
+
+BDPO_TEST_FULL(score_killed_fifty_times_gives_the_same_store)
+{
+    kill_and_resume(50);
+}
+
+BDPO_TEST(score_interrupted_keeps_what_is_done)
+{
+    char undisturbed[128], resumed[128];
+    int status;
+    write_world();
+    score_all("s.db");
+    digest_of(undisturbed, "s.db");
+    FILE *nowhere = fopen("/dev/null", "w");
+    CHECK(nowhere != NULL);
+    pid_t child = start_scoring("k.db", nowhere);
+    sleep_us(100000);
+    kill(child, SIGINT);
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 130 || WEXITSTATUS(status) == 0); // it may have been quicker
+    fclose(nowhere);
+    score_all("k.db");
+    digest_of(resumed, "k.db");
+    CHECK_STR(resumed, undisturbed);
+    scratch_remove();
+}
+
+BDPO_TEST(score_by_two_processes_at_once)
+{
+    char alone[128], together[128];
+    pid_t children[2];
+    write_world();
+    score_all("s.db");
+    digest_of(alone, "s.db");
+    FILE *nowhere = fopen("/dev/null", "w");
+    CHECK(nowhere != NULL);
+    for (int i = 0; i < 2; i++) children[i] = start_scoring("t.db", nowhere);
+    for (int i = 0; i < 2; i++) {
+        int status;
+        CHECK(waitpid(children[i], &status, 0) == children[i]);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    fclose(nowhere);
+    digest_of(together, "t.db");
+    CHECK_STR(together, alone);
+    scratch_remove();
+}
