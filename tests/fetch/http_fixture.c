@@ -118,6 +118,7 @@ __attribute__((format(printf, 2, 3))) static void put(char *head, const char *fo
     va_list arguments;
     char *end = head + strlen(head);
     va_start(arguments, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is begun one line above
     vsnprintf(end, (size_t)(head + HEAD_BYTES - end), format, arguments);
     va_end(arguments);
 }
