@@ -100,6 +100,14 @@ static void put_field(bdpo_json_text *json, const char *field, const char *text)
     bdpo_json_put_string(json, bdpo_json_is_utf8(text) ? text : "");
 }
 
+static void put_size(bdpo_json_text *json, int64_t size)
+{
+    if (size < 0)
+        bdpo_json_put(json, ", \"size_bytes\": null, ");
+    else
+        bdpo_json_put(json, ", \"size_bytes\": %" PRId64 ", ", size);
+}
+
 static void put_file(bdpo_json_text *json, const bdpo_fetch_source *source,
                      const bdpo_fetch_file *file, const bdpo_fetch_places *places)
 {
@@ -107,7 +115,7 @@ static void put_file(bdpo_json_text *json, const bdpo_fetch_source *source,
     bdpo_fetch_where where = bdpo_fetch_locate(path, places, source, file);
     bdpo_json_put(json, "{");
     put_field(json, "name", file->path);
-    bdpo_json_put(json, ", \"size_bytes\": %" PRId64 ", ", file->size);
+    put_size(json, file->size);
     if (file->sha256)
         put_field(json, "sha256", file->sha256);
     else
@@ -148,7 +156,7 @@ static void put_item(bdpo_json_text *json, const bdpo_fetch_item *item,
     put_field(json, "name", item->name);
     bdpo_json_put(json, ", ");
     put_field(json, "kind", bdpo_fetch_kind_name(item->kind));
-    bdpo_json_put(json, ", \"size_bytes\": %" PRId64 ", ", bdpo_fetch_item_size(item));
+    put_size(json, bdpo_fetch_item_size(item));
     put_field(json, "licence", item->licence);
     bdpo_json_put(json, ", ");
     put_field(json, "use", item->use);

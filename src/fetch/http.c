@@ -346,6 +346,7 @@ static bdpo_status explain(transfer *t, CURLcode code)
     bdpo_http_host_text host = bdpo_http_host(t->url);
     if (t->failure != BDPO_OK) return t->failure;
     if (t->interrupted) return bdpo_fail(BDPO_INTERRUPTED, "interrupted");
+    t->reply->cut = true;
     t->reply->broken = may_pass(code);
     t->reply->unresolved = code == CURLE_COULDNT_RESOLVE_HOST;
     if (t->stalled)

@@ -12,7 +12,8 @@
 
 typedef struct bdpo_http_reply {
     long status;             // of the last response; 0: none came
-    bool broken;             // the transfer failed in a way that another try may not
+    bool cut;                // the transfer itself failed
+    bool broken;             // in a way that another try may not
     bool unresolved;         // there is no such host, or no network
     bool moved;              // the last host is not the first
     bool framed;             // the end of the body can be told from a broken connection

@@ -63,7 +63,12 @@ static bool may_pass(const bdpo_http_reply *reply)
 bdpo_status bdpo_retry_judge(bool *again, bdpo_status status, const bdpo_http_reply *reply,
                              const bdpo_download *what)
 {
+    char why[512];
     *again = status != BDPO_OK && reply->broken;
+    if (status != BDPO_OK && reply->cut) { // libcurl's words do not name the file
+        snprintf(why, sizeof why, "%s", bdpo_message());
+        return bdpo_fail(status, "%s: %s", what->label, why);
+    }
     if (status != BDPO_OK || reply->status == 200 || reply->status == 206) return status;
     *again = may_pass(reply);
     switch (reply->status) {

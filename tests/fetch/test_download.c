@@ -125,7 +125,7 @@ BDPO_TEST(chunked_and_empty_bodies)
 static size_t cut_randomly(int index, size_t left)
 {
     uint32_t state = (uint32_t)(index + 1) * 2654435761u;
-    return 1 + (state >> 8) % (left < 200000 ? left : 200000);
+    return 1 + (state >> 8) % (left < 300000 ? left : 300000);
 }
 
 static size_t cut_in_half(int index, size_t left)
@@ -151,7 +151,7 @@ static void break_and_resume(http_route route, const char *sha256)
     http_server *server = http_server_start(&route, 1);
     CHECK_OK(get(http_server_url(server, "/f"), sha256));
     check_arrived();
-    CHECK(http_server_count(server) > 5);
+    CHECK(http_server_count(server) > 3);
     CHECK_STR(http_server_request(server, 0).range, "");
     int64_t before = 0;
     for (int i = 1; i < http_server_count(server); i++) {
@@ -308,7 +308,7 @@ BDPO_TEST(a_server_without_ranges)
     scratch_remove();
 }
 
-BDPO_TEST(a_stalled_server)
+BDPO_TEST_FULL(a_stalled_server)
 {
     make_body();
     http_route route = whole;
@@ -526,7 +526,7 @@ BDPO_TEST(nobody_listens)
     snprintf(url, sizeof url, "%s", http_server_url(server, "/f"));
     http_server_stop(server);
     CHECK_STATUS(get(url, NULL), BDPO_IO);
-    CHECK_CONTAINS(bdpo_message(), "http://127.0.0.1:");
+    CHECK_CONTAINS(bdpo_message(), "f.bin: http://127.0.0.1:");
     CHECK_CONTAINS(bdpo_message(), "(given up after 4 tries)");
     check_nothing(false);
     scratch_remove();
@@ -827,26 +827,27 @@ BDPO_TEST(four_processes_fetch_the_same_file)
     scratch_remove();
 }
 
-static int asked;
+static char watched[512]; // the paths of the scratch directory are valid for some calls only
 
-static bool interrupt_soon(void)
+static bool some_came(void)
 {
-    return ++asked > 8;
+    struct stat info;
+    return stat(watched, &info) == 0 && info.st_size > 50000;
 }
 
 BDPO_TEST(an_interrupt_keeps_the_part)
 {
     make_body();
     http_route route = whole;
-    route.slow_ms = 20;
+    route.slow_ms = 4;
     http_server *server = http_server_start(&route, 1);
     bdpo_download what = {.url = http_server_url(server, "/f"),
                           .path = scratch_path("f.bin"),
                           .label = "f.bin",
                           .token = "",
                           .http_allowed = true};
-    CHECK_STATUS(get_with(&what, (bdpo_fetch_options){.interrupted = interrupt_soon}),
-                 BDPO_INTERRUPTED);
+    snprintf(watched, sizeof watched, "%s", scratch_path("f.bin.part"));
+    CHECK_STATUS(get_with(&what, (bdpo_fetch_options){.interrupted = some_came}), BDPO_INTERRUPTED);
     CHECK_CONTAINS(bdpo_message(), "of f.bin are kept, the same command goes on");
     check_nothing(true);
     CHECK_OK(get(http_server_url(server, "/f"), NULL));
