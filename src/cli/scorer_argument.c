@@ -58,26 +58,34 @@ bool bdpo_take_scorer(bdpo_scorer_arguments *arguments, bdpo_invocation *invocat
 
 // ---- what was fetched --------------------------------------------------------------------------
 
-// The folder of a file that was fetched with `name`; NULL where it has none, which is no failure.
-static const char *folder_of(const char *name, const char *file, bdpo_arena *arena)
+// The folder of the merges, where another program's cache has only what that program needs of a
+// tokenizer.
+static bool find_merges(char path[BDPO_PATH_BYTES], const char *name)
 {
-    char path[BDPO_PATH_BYTES];
-    if (bdpo_fetch_find(path, name, file) != BDPO_OK) return NULL;
+    if (bdpo_fetch_find(path, name, "merges.txt") != BDPO_OK) return false;
     char *slash = strrchr(path, '/');
     if (slash) *slash = '\0';
-    return bdpo_arena_strdup(arena, path);
+    return slash != NULL;
+}
+
+// A part of what was fetched under the name; NULL where it has none of its own, which is no
+// failure.
+static const char *part_of(const char *name, bdpo_fetch_role role, bdpo_arena *arena)
+{
+    char path[BDPO_PATH_BYTES];
+    bool found = bdpo_fetch_find_part(path, name, role) == BDPO_OK;
+    if (!found && role == BDPO_FETCH_TOKENIZER) found = find_merges(path, name);
+    return found ? bdpo_arena_strdup(arena, path) : NULL;
 }
 
 static bdpo_status find_files(bdpo_scorer_request *r, bdpo_arena *arena)
 {
     char path[BDPO_PATH_BYTES];
-    TRY(bdpo_fetch_find(path, r->name, NULL));
+    TRY(bdpo_fetch_find_part(path, r->name, BDPO_FETCH_MODEL));
     r->checkpoint = bdpo_arena_strdup(arena, path);
     if (!r->checkpoint) return bdpo_fail(BDPO_NO_MEMORY, "no memory for a path");
-    if (!r->tokenizer) r->tokenizer = folder_of(r->name, "merges.txt", arena);
-    if (!r->tokenizer) r->tokenizer = folder_of(r->name, "vocab.txt", arena);
-    if (!r->backbone && strcmp(r->name, "aesthetic") == 0)
-        r->backbone = folder_of(r->name, "config.json", arena);
+    if (!r->tokenizer) r->tokenizer = part_of(r->name, BDPO_FETCH_TOKENIZER, arena);
+    if (!r->backbone) r->backbone = part_of(r->name, BDPO_FETCH_TOWER, arena);
     return BDPO_OK;
 }
 
