@@ -137,9 +137,9 @@ typedef struct bdpo_vote_config {
     int n_voters;
     bdpo_vote_rule rule;
     bdpo_normalization normalization; // of normalized-sum and of the policy `margin`
-    int rule_scorer;                  // of single: an index of voters
+    int rule_scorer;                  // of single and human: an index of voters
     bdpo_vote_tie tie;
-    int tie_scorer; // of scorer:
+    int tie_scorer; // of scorer and human
     uint64_t seed;
 } bdpo_vote_config;
 
@@ -183,6 +183,9 @@ typedef struct bdpo_vote {
     int n_no_vote;    // and without a vote
     int drawn;        // random-scorer: the voter; else -1
 } bdpo_vote;
+
+// What counts as a score: a number that an f32 may hold.
+bool bdpo_vote_is_score(double score);
 
 // One voter's ballot on the pair.
 bdpo_ballot bdpo_vote_ballot(const bdpo_vote_config *config, int voter, const bdpo_vote_pair *pair);
