@@ -136,7 +136,7 @@ static void add_sum(bdpo_vote_panel *panel, const double *d, const int *who, int
             others[n_others++] = d[i];
         }
         panel->n_alone[who[k]] += fabs(d[k]) > magnitudes;
-        panel->n_overruled[who[k]] += sign(total) * sign(bdpo_exact_sum(others, n_others)) < 0;
+        panel->n_turned[who[k]] += sign(total) * sign(bdpo_exact_sum(others, n_others)) < 0;
     }
 }
 

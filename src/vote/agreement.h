@@ -42,11 +42,11 @@ typedef struct bdpo_vote_panel {
     int64_t n_conflicts; // some voter chose picture 0 and another picture 1
     int64_t n_unanimous; // all who have a vote chose the same picture
     // The sum of differences d, ties counted as 0, S = sum d_v:
-    int64_t n_alone[BDPO_MAX_VOTERS];     // |d_v| above the sum of the others' |d|: v decides
-                                          // alone, whatever the others say
-    int64_t n_overruled[BDPO_MAX_VOTERS]; // S and S - d_v have opposite signs: v wins against the
-                                          // sum of all others
-    int64_t n_sum_not_majority;           // both choose a picture, not the same
+    int64_t n_alone[BDPO_MAX_VOTERS];  // |d_v| is above the sum of the others' |d|: v decides it
+                                       // alone, whatever the others choose. At most one does
+    int64_t n_turned[BDPO_MAX_VOTERS]; // S and S - d_v have opposite signs: without v the sum
+                                       // would choose the other picture. Several may
+    int64_t n_sum_not_majority;        // both choose a picture, not the same
     // By voter, over all pairs:
     int64_t n_choices[BDPO_MAX_VOTERS][3]; // 0, 1, tie
     int64_t n_no_vote[BDPO_MAX_VOTERS];

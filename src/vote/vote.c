@@ -12,6 +12,8 @@
 // rounding. It allows a few hundred units in the last place.
 static const double rounding_frac = 1e-12;
 
+_Static_assert((int)BDPO_MAX_VOTERS <= (int)BDPO_MAX_TERMS, "a sum has one term for each voter");
+
 // Blocks of a pair's sequence (base/random.h): what its draws are for.
 enum { BLOCK_COIN, BLOCK_TIE, BLOCK_SCORER };
 
@@ -106,7 +108,7 @@ static double scale_of(const bdpo_voter *voter, bdpo_normalization normalization
 // sum d_v, or sum d_v / scale_v.
 static verdict sum(const ballots *b, bool normalized)
 {
-    double terms[BDPO_MAX_VOTERS], magnitude = 0;
+    double terms[BDPO_MAX_VOTERS] = {0}, magnitude = 0;
     int n = 0;
     for (int i = 0; i < b->config->n_voters; i++) {
         if (!has_vote(b, i)) continue;
@@ -191,7 +193,7 @@ static verdict count(const ballots *b)
 
 static verdict count_weights(const ballots *b)
 {
-    double terms[BDPO_MAX_VOTERS], all[BDPO_MAX_VOTERS];
+    double terms[BDPO_MAX_VOTERS] = {0}, all[BDPO_MAX_VOTERS] = {0};
     int n = 0;
     for (int i = 0; i < b->config->n_voters; i++) {
         if (!has_vote(b, i)) continue;

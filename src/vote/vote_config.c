@@ -54,13 +54,14 @@ static void list_words(char out[LIST_BYTES], const char *const *words, int n)
 static bdpo_status refuse(const char *field, const char *found, const char *expected,
                           const char *const *words, int n)
 {
-    char list[LIST_BYTES];
+    char list[LIST_BYTES], typed[BDPO_VOTER_NAME_BYTES];
+    snprintf(typed, sizeof typed, "%.*s", (int)strcspn(found, "@"), found);
     list_words(list, words, n);
-    int nearest = bdpo_nearest_word(words, n, found);
+    int nearest = bdpo_nearest_word(words, n, typed);
     if (nearest < 0)
         return bdpo_fail(BDPO_BAD_ARGUMENT, "%s is \"%s\", expected %s, and there is none", field,
                          found, expected);
-    if (bdpo_word_distance(words[nearest], found) > BDPO_WORD_NEAR)
+    if (bdpo_word_distance(words[nearest], typed) > BDPO_WORD_NEAR)
         return bdpo_fail(BDPO_BAD_ARGUMENT, "%s is \"%s\", expected %s: %s", field, found, expected,
                          list);
     return bdpo_fail(BDPO_BAD_ARGUMENT, "%s is \"%s\", expected %s: %s; did you mean %s?", field,
