@@ -131,6 +131,7 @@ typedef struct bdpo_scored_pair {
     bdpo_stored_pair pair;
     const char *prompt_text; // not ended by a zero byte that counts: see prompt_length
     size_t prompt_length;
+    const char *sha256_0, *sha256_1;   // of the pictures
     const double *scores_0, *scores_1; // [n scorers] of the cursor, as get_scores gives them
     const bool *missing_0, *missing_1; // [n scorers]
     int n_votes;                       // by people on these two pictures under this prompt

@@ -89,8 +89,9 @@ static bdpo_status prepare(bdpo_pair_cursor *cursor, const int64_t *scorers, int
     cursor->n_scorers = n;
     return bdpo_sql_prepare(
         &cursor->next, cursor->store,
-        "SELECT x.id, x.row, x.image_0, x.image_1, x.prompt, x.label, x.model_0, x.model_1, p.text"
-        " FROM pairs x JOIN prompts p ON p.id = x.prompt"
+        "SELECT x.id, x.row, x.image_0, x.image_1, x.prompt, x.label, x.model_0, x.model_1, p.text,"
+        " i.sha256, j.sha256 FROM pairs x JOIN prompts p ON p.id = x.prompt"
+        " JOIN images i ON i.id = x.image_0 JOIN images j ON j.id = x.image_1"
         " WHERE x.data_set = ? AND x.row > ? ORDER BY x.row LIMIT 1");
 }
 
@@ -124,7 +125,7 @@ void bdpo_pair_cursor_close(bdpo_pair_cursor *cursor)
 // The row's texts, one behind the other; pointers are taken when all are there.
 static bdpo_status copy_texts(bdpo_pair_cursor *cursor, const bdpo_sql *sql)
 {
-    enum { MODEL_0 = 6, TEXTS = 3 };
+    enum { MODEL_0 = 6, PROMPT = 2, TEXTS = 5 };
     size_t begin[TEXTS];
     bool there[TEXTS];
     cursor->texts.size = 0;
@@ -136,12 +137,14 @@ static bdpo_status copy_texts(bdpo_pair_cursor *cursor, const bdpo_sql *sql)
         if (!bdpo_growing_add(&cursor->texts, bytes, size) ||
             !bdpo_growing_add(&cursor->texts, "", 1))
             return no_memory(cursor->store);
-        if (i == TEXTS - 1) cursor->row.prompt_length = size;
+        if (i == PROMPT) cursor->row.prompt_length = size;
     }
     const char *texts = (const char *)cursor->texts.data;
     cursor->row.pair.model_0 = there[0] ? texts + begin[0] : NULL;
     cursor->row.pair.model_1 = there[1] ? texts + begin[1] : NULL;
-    cursor->row.prompt_text = texts + begin[2];
+    cursor->row.prompt_text = texts + begin[PROMPT];
+    cursor->row.sha256_0 = texts + begin[3];
+    cursor->row.sha256_1 = texts + begin[4];
     return BDPO_OK;
 }
 
