@@ -9,5 +9,6 @@ extern const bdpo_command bdpo_cmd_demo_model;
 extern const bdpo_command bdpo_cmd_inspect;
 extern const bdpo_command bdpo_cmd_merge;
 extern const bdpo_command bdpo_cmd_sample;
+extern const bdpo_command bdpo_cmd_vote;
 
 #endif

@@ -98,7 +98,7 @@ static bdpo_choice rounded_choice(double sum, double magnitude)
     return fabs(sum) <= rounding_frac * magnitude ? BDPO_CHOSE_TIE : choice_of(sum);
 }
 
-static double scale_of(const bdpo_voter *voter, bdpo_normalization normalization)
+double bdpo_vote_scale(const bdpo_voter *voter, bdpo_normalization normalization)
 {
     if (voter->is_human) return normalization == BDPO_ZSCORE ? 0.5 : 1;
     const bdpo_vote_statistics *s = &voter->statistics;
@@ -113,7 +113,7 @@ static verdict sum(const ballots *b, bool normalized)
     for (int i = 0; i < b->config->n_voters; i++) {
         if (!has_vote(b, i)) continue;
         double d = counted_difference(b->of[i]);
-        if (normalized) d /= scale_of(&b->config->voters[i], b->config->normalization);
+        if (normalized) d /= bdpo_vote_scale(&b->config->voters[i], b->config->normalization);
         magnitude += fabs(d);
         terms[n++] = d;
     }
@@ -227,7 +227,7 @@ static verdict random_scorer(const ballots *b)
     return v;
 }
 
-static bool rule_asks_voters(bdpo_vote_rule rule)
+bool bdpo_vote_rule_asks_voters(bdpo_vote_rule rule)
 {
     return rule != BDPO_RULE_HUMAN && rule != BDPO_RULE_SINGLE && rule != BDPO_RULE_COIN;
 }
@@ -235,7 +235,7 @@ static bool rule_asks_voters(bdpo_vote_rule rule)
 static verdict decide_by_rule(const ballots *b)
 {
     const bdpo_vote_config *c = b->config;
-    if (rule_asks_voters(c->rule) && b->n0 + b->n1 + b->nt == 0)
+    if (bdpo_vote_rule_asks_voters(c->rule) && b->n0 + b->n1 + b->nt == 0)
         return (verdict){.choice = BDPO_NO_VOTE, .margin = NAN};
     switch (c->rule) {
     case BDPO_RULE_HUMAN:
@@ -366,7 +366,7 @@ static bdpo_status check_statistics(const bdpo_vote_config *config, const bdpo_v
                          "%s needs the statistics of %s from a finished scoring pass, and there "
                          "are none",
                          wanted, v->name);
-    double scale = scale_of(v, config->normalization);
+    double scale = bdpo_vote_scale(v, config->normalization);
     if (!(scale > 0 && isfinite(scale)))
         return bdpo_fail(BDPO_BAD_ARGUMENT,
                          "%s cannot normalise %s: its scores have no spread (%lld scores from %g "
@@ -393,7 +393,7 @@ bdpo_status bdpo_vote_config_check(const bdpo_vote_config *config)
         TRY(check_voter(config, i));
         n_voting += config->voters[i].votes;
     }
-    if (n_voting == 0 && rule_asks_voters(config->rule))
+    if (n_voting == 0 && bdpo_vote_rule_asks_voters(config->rule))
         return bdpo_fail(BDPO_BAD_ARGUMENT, "voters: nobody votes, expected at least one scorer or "
                                             "human");
     if (config->rule == BDPO_RULE_HUMAN || config->rule == BDPO_RULE_SINGLE)

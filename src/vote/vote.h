@@ -198,6 +198,16 @@ static inline bool bdpo_vote_is_labelled(const bdpo_vote *vote)
     return vote->outcome <= BDPO_VOTE_BY_POLICY;
 }
 
+// The rule was at a tie, whatever the policy made of it.
+static inline bool bdpo_vote_is_tie(const bdpo_vote *vote)
+{
+    return vote->outcome == BDPO_VOTE_BY_POLICY || vote->outcome == BDPO_VOTE_SKIPPED_TIE;
+}
+
+// Whether a rule asks all voters: not human, single and coin.
+bool bdpo_vote_rule_asks_voters(bdpo_vote_rule rule);
+// scale_v above.
+double bdpo_vote_scale(const bdpo_voter *voter, bdpo_normalization normalization);
 // Whether the rule or the tie policy divides by the voters' statistics.
 bool bdpo_vote_needs_statistics(const bdpo_vote_config *config);
 

@@ -201,7 +201,8 @@ bdpo_status bdpo_vote_config_rule(bdpo_vote_config *config, const char *text,
     else if (rest)
         return refuse_rest("rule", rule_words[word], rest);
     if (word == BDPO_RULE_HUMAN) TRY(add(&asked, config, "rule", human, known));
-    config->rule = (bdpo_vote_rule)word;
+    bool is_human = word == BDPO_RULE_SINGLE && config->voters[asked].is_human;
+    config->rule = is_human ? BDPO_RULE_HUMAN : (bdpo_vote_rule)word;
     config->rule_scorer = asked;
     config->normalization = normalization;
     return BDPO_OK;
@@ -218,7 +219,8 @@ bdpo_status bdpo_vote_config_tie(bdpo_vote_config *config, const char *text,
     else if (rest)
         return refuse_rest("tie", tie_words[word], rest);
     if (word == BDPO_TIE_HUMAN) TRY(add(&asked, config, "tie", human, known));
-    config->tie = (bdpo_vote_tie)word;
+    bool is_human = word == BDPO_TIE_SCORER && config->voters[asked].is_human;
+    config->tie = is_human ? BDPO_TIE_HUMAN : (bdpo_vote_tie)word;
     config->tie_scorer = asked;
     return BDPO_OK;
 }

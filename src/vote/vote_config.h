@@ -32,7 +32,7 @@ void bdpo_vote_config_init(bdpo_vote_config *out);
 BDPO_MUST_CHECK bdpo_status bdpo_vote_config_voters(bdpo_vote_config *config, const char *text,
                                                     const bdpo_vote_names *known);
 // "majority", "single:S", "normalized-sum" (zscore), "normalized-sum:minmax". A scorer that is not
-// a voter is asked nevertheless.
+// a voter is asked nevertheless. "single:human" is "human".
 BDPO_MUST_CHECK bdpo_status bdpo_vote_config_rule(bdpo_vote_config *config, const char *text,
                                                   const bdpo_vote_names *known);
 // "skip", "scorer:S".

@@ -42,7 +42,7 @@ BDPO_TEST(words_make_a_configuration)
 
 BDPO_TEST(every_rule_and_policy_reads_what_it_writes)
 {
-    static const char *const rules[] = {"human",         "single:human",
+    static const char *const rules[] = {"human",         "single:pickscore",
                                         "single:hpsv2",  "random-scorer",
                                         "coin",          "sum",
                                         "majority",      "normalized-sum:zscore",
@@ -56,6 +56,10 @@ BDPO_TEST(every_rule_and_policy_reads_what_it_writes)
         CHECK_OK(bdpo_vote_config_tie(&c, ties[i % BDPO_COUNTOF(ties)], &known));
         check_texts(&c, rules[i], ties[i % BDPO_COUNTOF(ties)]);
     }
+    CHECK_OK(bdpo_vote_config_rule(&c, "single:human", &known));
+    CHECK_OK(bdpo_vote_config_tie(&c, "scorer:human", &known));
+    check_texts(&c, "human", "human");
+    CHECK_OK(bdpo_vote_config_tie(&c, "scorer:hpsv2", &known));
     CHECK_OK(bdpo_vote_config_rule(&c, "normalized-sum", &known));
     check_texts(&c, "normalized-sum:zscore", "scorer:hpsv2");
     CHECK_OK(bdpo_vote_config_rule(&c, "normalized-sum:min-max", &known));
