@@ -23,13 +23,13 @@ static void put_number(bdpo_json_text *out, double value)
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (strtod(text, NULL) == value) break;
     }
-    bdpo_json_put(out, "%s", text);
+    bdpo_json_put_text(out, text);
 }
 
 static void put_real(bdpo_json_text *out, double value, const char *none)
 {
     if (isnan(value))
-        bdpo_json_put(out, "%s", none);
+        bdpo_json_put_text(out, none);
     else
         put_number(out, value);
 }
@@ -75,26 +75,43 @@ static void fill_missing(label_row *out)
     for (int v = 0; v < BDPO_MAX_VOTERS; v++) out->votes[v] = NAN;
 }
 
+static void put_key(bdpo_json_text *out, const char *key)
+{
+    bdpo_json_put_text(out, out->size > 1 ? ", \"" : "\"");
+    bdpo_json_put_text(out, key);
+    bdpo_json_put_text(out, "\": ");
+}
+
+static void put_string(bdpo_json_text *out, const char *key, const char *text)
+{
+    put_key(out, key);
+    if (text && bdpo_json_is_utf8(text))
+        bdpo_json_put_string(out, text);
+    else
+        bdpo_json_put_text(out, "null");
+}
+
 static void put_json_row(bdpo_json_text *out, const label_row *row, const bdpo_vote_config *config)
 {
     const bdpo_scored_pair *p = row->pair;
-    const char *prompt = text_of_prompt(p);
-    bdpo_json_put(out, "{\"data_set\": ");
-    bdpo_json_put_string(out, p->pair.data_set);
-    bdpo_json_put(out, ", \"row\": %lld, \"image_0\": \"%s\", \"image_1\": \"%s\", \"prompt\": ",
-                  (long long)p->pair.row, p->sha256_0, p->sha256_1);
-    if (prompt)
-        bdpo_json_put_string(out, prompt);
-    else
-        bdpo_json_put(out, "null");
-    bdpo_json_put(out, ", \"label\": ");
+    bdpo_json_put(out, "{");
+    put_string(out, "data_set", p->pair.data_set);
+    put_key(out, "row");
+    bdpo_json_put(out, "%lld", (long long)p->pair.row);
+    put_string(out, "image_0", p->sha256_0);
+    put_string(out, "image_1", p->sha256_1);
+    put_string(out, "prompt", text_of_prompt(p));
+    put_key(out, "label");
     put_real(out, row->vote.label, "null");
-    bdpo_json_put(out, ", \"margin\": ");
+    put_key(out, "margin");
     put_real(out, row->vote.margin, "null");
-    bdpo_json_put(out, ", \"outcome\": \"%s\", \"tie\": %s, \"votes\": {", row->outcome,
-                  row->tie ? "true" : "false");
+    put_string(out, "outcome", row->outcome);
+    put_key(out, "tie");
+    bdpo_json_put_text(out, row->tie ? "true" : "false");
+    put_key(out, "votes");
+    bdpo_json_put(out, "{");
     for (int v = 0; v < config->n_voters; v++) {
-        bdpo_json_put(out, v ? ", " : "");
+        if (v > 0) bdpo_json_put(out, ", ");
         bdpo_json_put_string(out, config->voters[v].name);
         bdpo_json_put(out, ": ");
         put_real(out, row->votes[v], "null");
@@ -102,23 +119,25 @@ static void put_json_row(bdpo_json_text *out, const label_row *row, const bdpo_v
     bdpo_json_put(out, "}}\n");
 }
 
-// In quotes where RFC 4180 wants them.
+// In quotes, doubled inside, where RFC 4180 wants them.
 static void put_field(bdpo_json_text *out, const char *text)
 {
     if (!strpbrk(text, ",\"\r\n")) {
-        bdpo_json_put(out, "%s", text);
+        bdpo_json_put_text(out, text);
         return;
     }
     bdpo_json_put(out, "\"");
-    for (const char *quote; (quote = strchr(text, '"')) != NULL; text = quote + 1)
-        bdpo_json_put(out, "%.*s\"\"", (int)(quote - text), text);
-    bdpo_json_put(out, "%s\"", text);
+    for (char one[2] = ""; *text; text++) {
+        one[0] = *text;
+        bdpo_json_put_text(out, *text == '"' ? "\"\"" : one);
+    }
+    bdpo_json_put(out, "\"");
 }
 
 static void put_csv_head(bdpo_json_text *out, const bdpo_vote_config *config)
 {
     char name[BDPO_VOTER_NAME_BYTES + 8];
-    bdpo_json_put(out, "data_set,row,image_0,image_1,prompt,label,margin,outcome,tie");
+    bdpo_json_put_text(out, "data_set,row,image_0,image_1,prompt,label,margin,outcome,tie");
     for (int v = 0; v < config->n_voters; v++) {
         snprintf(name, sizeof name, "vote.%s", config->voters[v].name);
         bdpo_json_put(out, ",");
@@ -132,7 +151,11 @@ static void put_csv_row(bdpo_json_text *out, const label_row *row, const bdpo_vo
     const bdpo_scored_pair *p = row->pair;
     const char *prompt = text_of_prompt(p);
     put_field(out, p->pair.data_set);
-    bdpo_json_put(out, ",%lld,%s,%s,", (long long)p->pair.row, p->sha256_0, p->sha256_1);
+    bdpo_json_put(out, ",%lld,", (long long)p->pair.row);
+    put_field(out, p->sha256_0);
+    bdpo_json_put(out, ",");
+    put_field(out, p->sha256_1);
+    bdpo_json_put(out, ",");
     put_field(out, prompt ? prompt : "");
     bdpo_json_put(out, ",");
     put_real(out, row->vote.label, "");
@@ -235,7 +258,8 @@ static void put_voter(bdpo_json_text *out, const bdpo_vote_config *config, int v
 {
     const bdpo_voter *v = &config->voters[voter];
     bool summed = v->votes && !v->is_human && bdpo_vote_needs_statistics(config);
-    bdpo_json_put(out, " %s", v->name);
+    bdpo_json_put(out, " ");
+    bdpo_json_put_text(out, v->name);
     if (v->margin > 0) bdpo_json_put(out, " margin=");
     if (v->margin > 0) put_number(out, v->margin);
     if (config->rule == BDPO_RULE_WEIGHTED_MAJORITY) bdpo_json_put(out, " weight=");
@@ -255,7 +279,9 @@ static void put_rule_text(bdpo_json_text *out, const bdpo_vote_config *config,
     bool asks_human = false;
     bdpo_vote_rule_text(rule, config);
     bdpo_vote_tie_text(tie, config);
-    bdpo_json_put(out, "%s tie=%s", rule, tie);
+    bdpo_json_put_text(out, rule);
+    bdpo_json_put(out, " tie=");
+    bdpo_json_put_text(out, tie);
     if (chance) bdpo_json_put(out, " seed=%llu", (unsigned long long)config->seed);
     for (int v = 0; v < config->n_voters; v++)
         asks_human = asks_human || (config->voters[v].is_human && is_asked(config, v));

@@ -102,19 +102,18 @@ static int sign(double x)
     return (x > 0) - (x < 0);
 }
 
-// d of those who have a vote, 0 from those who abstain; who[k] is the voter of d[k].
+// Counts every ballot. d of the voters who have a vote, 0 from those who abstain; who[k] is the
+// voter of d[k].
 static int collect(double *d, int *who, const bdpo_vote_config *config, const bdpo_vote_pair *pair,
                    bdpo_vote_panel *panel)
 {
     int n = 0;
     for (int v = 0; v < config->n_voters; v++) {
-        if (!config->voters[v].votes) continue;
         bdpo_ballot ballot = bdpo_vote_ballot(config, v, pair);
-        if (ballot.choice == BDPO_NO_VOTE) {
-            panel->n_no_vote[v]++;
-            continue;
-        }
-        panel->n_choices[v][category(ballot.choice)]++;
+        bool votes = ballot.choice != BDPO_NO_VOTE;
+        panel->n_no_vote[v] += !votes;
+        if (votes) panel->n_choices[v][category(ballot.choice)]++;
+        if (!votes || !config->voters[v].votes) continue;
         d[n] = ballot.choice == BDPO_CHOSE_TIE ? 0 : ballot.difference;
         who[n++] = v;
     }

@@ -47,7 +47,7 @@ typedef struct bdpo_vote_panel {
     int64_t n_turned[BDPO_MAX_VOTERS]; // S and S - d_v have opposite signs: without v the sum
                                        // would choose the other picture. Several may
     int64_t n_sum_not_majority;        // both choose a picture, not the same
-    // By voter, over all pairs:
+    // Over all pairs, also of those who are asked and do not vote:
     int64_t n_choices[BDPO_MAX_VOTERS][3]; // 0, 1, tie
     int64_t n_no_vote[BDPO_MAX_VOTERS];
 } bdpo_vote_panel;

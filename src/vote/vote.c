@@ -22,7 +22,7 @@ typedef struct ballots {
     const bdpo_vote_config *config;
     const bdpo_vote_pair *pair;
     bdpo_ballot of[BDPO_MAX_VOTERS]; // voters[i]; those not asked too
-    int n0, n1, nt, n_no_vote;       // of those who vote
+    int n0, n1, nt, n_no_vote;       // of those whom the rule asks
 } ballots;
 
 typedef struct verdict {
@@ -60,12 +60,20 @@ bdpo_ballot bdpo_vote_ballot(const bdpo_vote_config *config, int voter, const bd
     return (bdpo_ballot){choice, d};
 }
 
+// Whom the rule asks: all voters, one, or nobody. The tie policy may ask others.
+static bool is_asked(const bdpo_vote_config *config, int voter)
+{
+    if (config->rule == BDPO_RULE_HUMAN || config->rule == BDPO_RULE_SINGLE)
+        return voter == config->rule_scorer;
+    return config->rule != BDPO_RULE_COIN && config->voters[voter].votes;
+}
+
 static void gather(ballots *out, const bdpo_vote_config *config, const bdpo_vote_pair *pair)
 {
     *out = (ballots){.config = config, .pair = pair};
     for (int i = 0; i < config->n_voters; i++) {
         out->of[i] = bdpo_vote_ballot(config, i, pair);
-        if (!config->voters[i].votes) continue;
+        if (!is_asked(config, i)) continue;
         bdpo_choice c = out->of[i].choice;
         out->n0 += c == BDPO_CHOSE_0;
         out->n1 += c == BDPO_CHOSE_1;

@@ -179,7 +179,7 @@ typedef struct bdpo_vote {
     bdpo_vote_outcome outcome;
     double label;     // probability that picture 0 is the preferred one; NaN where skipped
     double margin;    // the rule's, positive for picture 0; NaN where nobody has a vote
-    int n_choices[3]; // of those who vote: for 0, for 1, ties
+    int n_choices[3]; // of those whom the rule asks: for 0, for 1, ties
     int n_no_vote;    // and without a vote
     int drawn;        // random-scorer: the voter; else -1
 } bdpo_vote;
