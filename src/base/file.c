@@ -331,3 +331,64 @@ void bdpo_file_unmap(bdpo_file_view *view)
     if (view->data) munmap((void *)(uintptr_t)view->data, view->size);
     *view = (bdpo_file_view){0};
 }
+
+// ---- reading at a place --------------------------------------------------------------------
+
+struct bdpo_file_reader {
+    int fd;
+    uint64_t size;
+    char path[]; // for messages
+};
+
+bdpo_status bdpo_file_reader_open(bdpo_file_reader **out, const char *path)
+{
+    int fd;
+    struct stat info;
+    size_t length = strlen(path);
+    TRY(open_for_reading(&fd, &info, path));
+    bdpo_file_reader *r = bdpo_alloc(1, sizeof *r + length + 1);
+    if (!r || !S_ISREG(info.st_mode)) {
+        close(fd);
+        bdpo_status status =
+            r ? bdpo_fail(BDPO_IO, "%s: cannot read at a place: not a plain file", path)
+              : bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to open it", path);
+        bdpo_free(r);
+        return status;
+    }
+    r->fd = fd;
+    r->size = (uint64_t)info.st_size;
+    memcpy(r->path, path, length + 1);
+    *out = r;
+    return BDPO_OK;
+}
+
+void bdpo_file_reader_close(bdpo_file_reader *r)
+{
+    if (r) close(r->fd);
+    bdpo_free(r);
+}
+
+uint64_t bdpo_file_reader_size(const bdpo_file_reader *r)
+{
+    return r->size;
+}
+
+bdpo_status bdpo_file_reader_read(const bdpo_file_reader *r, void *data, size_t size,
+                                  uint64_t offset)
+{
+    unsigned char *at = data;
+    if (offset > INT64_MAX || size > INT64_MAX - offset)
+        return bdpo_fail(BDPO_BAD_FILE, "%s: a place past the end of every file", r->path);
+    while (size > 0) {
+        ssize_t n = pread(r->fd, at, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail_errno(r->path, "read");
+        if (n == 0)
+            return bdpo_fail(BDPO_BAD_FILE, "%s: ends at byte %" PRIu64 ", %zu more were expected",
+                             r->path, offset, size);
+        at += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return BDPO_OK;
+}

@@ -49,4 +49,16 @@ typedef struct bdpo_file_view {
 BDPO_MUST_CHECK bdpo_status bdpo_file_map(bdpo_file_view *out, const char *path);
 void bdpo_file_unmap(bdpo_file_view *view);
 
+// A file that is read piece by piece, at any place; several threads may share it. Unlike a map it
+// does not fault where another process shortens the file, and its pages do not count as ours.
+typedef struct bdpo_file_reader bdpo_file_reader;
+
+// *out is the caller's, released by bdpo_file_reader_close(). Plain files only.
+BDPO_MUST_CHECK bdpo_status bdpo_file_reader_open(bdpo_file_reader **out, const char *path);
+void bdpo_file_reader_close(bdpo_file_reader *reader);          // NULL is fine
+uint64_t bdpo_file_reader_size(const bdpo_file_reader *reader); // when it was opened
+// The `size` bytes from `offset` on. BDPO_BAD_FILE where the file ends before.
+BDPO_MUST_CHECK bdpo_status bdpo_file_reader_read(const bdpo_file_reader *reader, void *data,
+                                                  size_t size, uint64_t offset);
+
 #endif

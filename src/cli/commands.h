@@ -10,5 +10,6 @@ extern const bdpo_command bdpo_cmd_inspect;
 extern const bdpo_command bdpo_cmd_merge;
 extern const bdpo_command bdpo_cmd_sample;
 extern const bdpo_command bdpo_cmd_vote;
+extern const bdpo_command bdpo_cmd_store;
 
 #endif

@@ -11,6 +11,7 @@ static const bdpo_command *const commands[] = {&bdpo_cmd_convert,
                                                &bdpo_cmd_inspect,
                                                &bdpo_cmd_merge,
                                                &bdpo_cmd_sample,
+                                               &bdpo_cmd_store,
                                                &bdpo_cmd_vote,
                                                NULL};
 

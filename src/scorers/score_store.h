@@ -132,6 +132,7 @@ typedef struct bdpo_scored_pair {
     const char *prompt_text; // not ended by a zero byte that counts: see prompt_length
     size_t prompt_length;
     const char *sha256_0, *sha256_1;   // of the pictures
+    const char *path_0, *path_1;       // where they were last seen; NULL: never in a file
     const double *scores_0, *scores_1; // [n scorers] of the cursor, as get_scores gives them
     const bool *missing_0, *missing_1; // [n scorers]
     int n_votes;                       // by people on these two pictures under this prompt

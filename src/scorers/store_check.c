@@ -32,8 +32,8 @@ bdpo_status bdpo_score_store_check(bdpo_score_store *store,
 {
     static const char *const queries[] = {
         "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
-        "SELECT printf('%s: row %d refers to a row of %s that is not there', \"table\", rowid,"
-        " parent) FROM pragma_foreign_key_check",
+        "SELECT printf('%s: %s refers to a row of %s that is not there', \"table\","
+        " ifnull('row ' || rowid, 'a row'), parent) FROM pragma_foreign_key_check",
         "SELECT printf('images: row %d has no SHA-256', id) FROM images"
         " WHERE length(sha256) <> 64 OR sha256 GLOB '*[^0-9a-f]*'",
         "SELECT printf('scores: scorer %d (%s) has %d scores under %s', s.id, s.name, count(*),"

@@ -90,7 +90,7 @@ static bdpo_status prepare(bdpo_pair_cursor *cursor, const int64_t *scorers, int
     return bdpo_sql_prepare(
         &cursor->next, cursor->store,
         "SELECT x.id, x.row, x.image_0, x.image_1, x.prompt, x.label, x.model_0, x.model_1, p.text,"
-        " i.sha256, j.sha256 FROM pairs x JOIN prompts p ON p.id = x.prompt"
+        " i.sha256, j.sha256, i.path, j.path FROM pairs x JOIN prompts p ON p.id = x.prompt"
         " JOIN images i ON i.id = x.image_0 JOIN images j ON j.id = x.image_1"
         " WHERE x.data_set = ? AND x.row > ? ORDER BY x.row LIMIT 1");
 }
@@ -125,26 +125,26 @@ void bdpo_pair_cursor_close(bdpo_pair_cursor *cursor)
 // The row's texts, one behind the other; pointers are taken when all are there.
 static bdpo_status copy_texts(bdpo_pair_cursor *cursor, const bdpo_sql *sql)
 {
-    enum { MODEL_0 = 6, PROMPT = 2, TEXTS = 5 };
+    enum { FIRST = 6, PROMPT = 2, TEXTS = 7 };
+    bdpo_scored_pair *row = &cursor->row;
+    const char **const texts[TEXTS] = {&row->pair.model_0, &row->pair.model_1, &row->prompt_text,
+                                       &row->sha256_0,     &row->sha256_1,     &row->path_0,
+                                       &row->path_1};
     size_t begin[TEXTS];
-    bool there[TEXTS];
     cursor->texts.size = 0;
     for (int i = 0; i < TEXTS; i++) {
-        const void *bytes = sqlite3_column_blob(sql->statement, MODEL_0 + i);
-        size_t size = (size_t)sqlite3_column_bytes(sql->statement, MODEL_0 + i);
+        const void *bytes = sqlite3_column_blob(sql->statement, FIRST + i);
+        size_t size = (size_t)sqlite3_column_bytes(sql->statement, FIRST + i);
         begin[i] = cursor->texts.size;
-        there[i] = sqlite3_column_type(sql->statement, MODEL_0 + i) != SQLITE_NULL;
         if (!bdpo_growing_add(&cursor->texts, bytes, size) ||
             !bdpo_growing_add(&cursor->texts, "", 1))
             return no_memory(cursor->store);
-        if (i == PROMPT) cursor->row.prompt_length = size;
+        if (i == PROMPT) row->prompt_length = size;
     }
-    const char *texts = (const char *)cursor->texts.data;
-    cursor->row.pair.model_0 = there[0] ? texts + begin[0] : NULL;
-    cursor->row.pair.model_1 = there[1] ? texts + begin[1] : NULL;
-    cursor->row.prompt_text = texts + begin[PROMPT];
-    cursor->row.sha256_0 = texts + begin[3];
-    cursor->row.sha256_1 = texts + begin[4];
+    for (int i = 0; i < TEXTS; i++) {
+        bool there = sqlite3_column_type(sql->statement, FIRST + i) != SQLITE_NULL;
+        *texts[i] = there ? (const char *)cursor->texts.data + begin[i] : NULL;
+    }
     return BDPO_OK;
 }
 

@@ -2,16 +2,41 @@
 #include "scorers/store_sql.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
-#include <utf8proc.h>
+
+#include "formats/charset.h"
 
 // ---- refusals ----------------------------------------------------------------------------------
 
+// The system's own number for the last refusal: of the file, or of the log beside it. 0: not known.
+static int system_error(const bdpo_score_store *store)
+{
+    sqlite3_file *log = NULL;
+    int number = sqlite3_system_errno(store->db);
+    if (number == 0) sqlite3_file_control(store->db, "main", SQLITE_FCNTL_LAST_ERRNO, &number);
+    if (number == 0) sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log && log->pMethods) log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
+    return number;
+}
+
 static bdpo_status fail_by_system(const bdpo_score_store *store, const char *what)
 {
-    int system = sqlite3_system_errno(store->db);
+    int system = system_error(store);
     return bdpo_fail(BDPO_IO, "%s: %s%s%s", store->path, what, system ? ": " : "",
                      system ? strerror(system) : "");
+}
+
+// SQLite's words, which may hold names from a file that was made to harm: one line, no control
+// characters.
+static bdpo_status fail_in_words(bdpo_status status, const bdpo_score_store *store,
+                                 const char *what)
+{
+    char words[256];
+    snprintf(words, sizeof words, "%s", sqlite3_errmsg(store->db));
+    for (char *at = words; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) *at = '?';
+    return bdpo_fail(status, "%s: %s: %s", store->path, what, words);
 }
 
 static bdpo_status fail_by_code(const bdpo_score_store *store, int code)
@@ -40,10 +65,9 @@ static bdpo_status fail_by_code(const bdpo_score_store *store, int code)
         return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: a text is longer than SQLite keeps (10^9 bytes)",
                          store->path);
     case SQLITE_CONSTRAINT:
-        return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: does not fit what stands there: %s", store->path,
-                         sqlite3_errmsg(store->db));
+        return fail_in_words(BDPO_BAD_ARGUMENT, store, "does not fit what stands there");
     default:
-        return bdpo_fail(BDPO_BAD_FILE, "%s: damaged: %s", store->path, sqlite3_errmsg(store->db));
+        return fail_in_words(BDPO_BAD_FILE, store, "damaged");
     }
 }
 
@@ -108,23 +132,10 @@ void bdpo_sql_text(bdpo_sql *sql, const char *text)
     note(sql, sqlite3_bind_text(sql->statement, ++sql->n_bound, text, -1, SQLITE_STATIC));
 }
 
-static bool is_text(const char *bytes, size_t length)
-{
-    if (memchr(bytes, '\0', length)) return false;
-    for (size_t i = 0; i < length;) {
-        utf8proc_int32_t code;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)bytes + i,
-                                              (utf8proc_ssize_t)(length - i), &code);
-        if (n <= 0) return false;
-        i += (size_t)n;
-    }
-    return true;
-}
-
 void bdpo_sql_prompt(bdpo_sql *sql, const char *text, size_t length)
 {
     int at = ++sql->n_bound;
-    if (text && !is_text(text, length))
+    if (text && !bdpo_utf8_is_valid(text, length))
         note(sql, sqlite3_bind_blob64(sql->statement, at, text, length, SQLITE_STATIC));
     else
         note(sql,
