@@ -9,7 +9,7 @@ extern const bdpo_command bdpo_cmd_demo_model;
 extern const bdpo_command bdpo_cmd_inspect;
 extern const bdpo_command bdpo_cmd_merge;
 extern const bdpo_command bdpo_cmd_sample;
-extern const bdpo_command bdpo_cmd_vote;
 extern const bdpo_command bdpo_cmd_store;
+extern const bdpo_command bdpo_cmd_vote;
 
 #endif

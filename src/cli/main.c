@@ -6,14 +6,9 @@
 #include "cli/command_help.h"
 #include "cli/commands.h"
 
-static const bdpo_command *const commands[] = {&bdpo_cmd_convert,
-                                               &bdpo_cmd_demo_model,
-                                               &bdpo_cmd_inspect,
-                                               &bdpo_cmd_merge,
-                                               &bdpo_cmd_sample,
-                                               &bdpo_cmd_store,
-                                               &bdpo_cmd_vote,
-                                               NULL};
+static const bdpo_command *const commands[] = {
+    &bdpo_cmd_convert, &bdpo_cmd_demo_model, &bdpo_cmd_inspect, &bdpo_cmd_merge,
+    &bdpo_cmd_sample,  &bdpo_cmd_store,      &bdpo_cmd_vote,    NULL};
 
 static const bdpo_command *find(const char *name)
 {
