@@ -444,6 +444,44 @@ BDPO_TEST(a_voter_within_its_margin_abstains)
     CHECK_NEAR(cast(&config, &c).label, 2.5 / 3, 1e-15); // half a vote from one who abstains
 }
 
+// The human label is on the scale 0 to 1: deviation 1/2, range 1.
+BDPO_TEST(a_human_label_is_normalised_by_its_own_scale)
+{
+    bdpo_vote_config config;
+    vote_case c;
+    vote_config_make(&config, 1, true);
+    vote_case_make(&c, 0, 1);
+    c.scores[0][0] = 1;
+    c.scores[1][0] = 2;
+    c.pair.human = 1;
+    config.voters[0].statistics =
+        (bdpo_vote_statistics){.count = 2, .deviation = 0.25, .min = -1, .max = 3};
+    choose(&config, "normalized-sum:zscore", "skip");
+    CHECK_NEAR(cast(&config, &c).margin, -1 / 0.25 + 1 / 0.5, 0);
+    choose(&config, "normalized-sum:minmax", "skip");
+    CHECK_NEAR(cast(&config, &c).margin, -1.0 / 4 + 1, 0);
+}
+
+BDPO_TEST(a_rule_counts_those_whom_it_asks)
+{
+    bdpo_vote_config config;
+    vote_case c;
+    vote_config_make(&config, 3, false);
+    vote_case_make(&c, 0, 3);
+    c.scores[0][0] = c.scores[1][0] = 1;
+    c.scores[0][1] = NAN;
+    c.scores[0][2] = NAN;
+    choose(&config, "majority", "skip");
+    CHECK_INT(cast(&config, &c).n_no_vote, 2);
+    choose(&config, "single:a", "skip");
+    CHECK_INT(cast(&config, &c).n_no_vote, 0);
+    CHECK_INT(cast(&config, &c).n_choices[2], 1);
+    choose(&config, "single:b", "skip");
+    CHECK_INT(cast(&config, &c).n_no_vote, 1);
+    choose(&config, "coin", "skip");
+    CHECK_INT(cast(&config, &c).n_no_vote, 0);
+}
+
 BDPO_TEST(weights_that_round_still_tie)
 {
     bdpo_vote_config config;
