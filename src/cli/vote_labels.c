@@ -36,7 +36,7 @@ static void put_real(bdpo_json_text *out, double value, const char *none)
 
 static double vote_value(bdpo_choice choice)
 {
-    return choice == BDPO_NO_VOTE ? (double)NAN : 0.5 + 0.5 * choice;
+    return choice == BDPO_NO_VOTE ? (double)NAN : 0.5 + 0.5 * (int)choice;
 }
 
 // NULL where it cannot stand in a text file: not UTF-8, or with a zero byte in it.

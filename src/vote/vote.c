@@ -206,7 +206,7 @@ static verdict count_weights(const ballots *b)
     for (int i = 0; i < b->config->n_voters; i++) {
         if (!has_vote(b, i)) continue;
         all[n] = b->config->voters[i].weight;
-        terms[n] = b->of[i].choice * all[n]; // 1, 0 or -1 of it
+        terms[n] = (int)b->of[i].choice * all[n]; // 1, 0 or -1 of it
         n++;
     }
     double difference = bdpo_exact_sum(terms, n), total = bdpo_exact_sum(all, n);

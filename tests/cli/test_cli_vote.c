@@ -71,12 +71,15 @@ static const char *small_store(void)
 
 // ---- results -----------------------------------------------------------------------------------
 
+// Borrowed until the next call.
 static const json_t *parse_result(const program_result *r)
 {
+    static json_t *report;
     json_error_t error;
     CHECK_STR(r->err, "");
     CHECK_INT(r->code, 0);
-    json_t *report = json_loads(r->out, 0, &error);
+    json_decref(report);
+    report = json_loads(r->out, 0, &error);
     if (!report) FAIL("%s at line %d of the output", error.text, error.line);
     return report;
 }
