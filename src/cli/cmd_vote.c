@@ -135,13 +135,14 @@ static bdpo_status configure_for_store(session *s)
 
 static void warn_of_missing(const session *s)
 {
+    int64_t n_all = s->pairs.n + s->pairs.n_left_out;
     if (s->pairs.n_left_out == 0) return;
     bdpo_log *log = s->invocation->log;
     for (int v = 0; v < s->config.n_voters; v++)
         if (s->pairs.n_missing[v] > 0)
             bdpo_log_write(log, BDPO_LOG_WARNING, "%s lacks scores on %lld of %lld pairs",
                            s->config.voters[v].name, (long long)s->pairs.n_missing[v],
-                           (long long)(s->pairs.n + s->pairs.n_left_out));
+                           (long long)n_all);
     bdpo_log_write(log, BDPO_LOG_WARNING,
                    "%lld pairs left out for want of scores (bdpo score computes them)",
                    (long long)s->pairs.n_left_out);

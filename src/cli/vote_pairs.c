@@ -4,8 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "base/progress.h"
 #include "cli/interrupt.h"
+#include "formats/printable.h"
 
 const char *const bdpo_human_source_words[] = {"any", "label", "votes", NULL};
 
@@ -172,7 +174,26 @@ typedef struct pass {
     int64_t n_pairs;      // that will be read in all
 } pass;
 
-static bool names(const char *data_set, const char *name)
+// NULL is any. NOT_FOUND names what there is.
+static bdpo_status check_data_set(const char *data_set, const bdpo_score_store *store,
+                                  const bdpo_data_set_summary *list, int n)
+{
+    enum { SHOWN = 12 };
+    const char *names[SHOWN], *path = bdpo_score_store_path(store);
+    for (int i = 0; i < n; i++)
+        if (!data_set || strcmp(list[i].name, data_set) == 0) return BDPO_OK;
+    if (!data_set) return BDPO_OK;
+    int n_names = n < SHOWN ? n : SHOWN;
+    for (int i = 0; i < n_names; i++) names[i] = list[i].name;
+    int nearest = bdpo_nearest_word(names, n_names, data_set);
+    if (nearest < 0)
+        return bdpo_fail(BDPO_NOT_FOUND, "%s: no data set %s, and no other", path,
+                         bdpo_printable(data_set).text);
+    return bdpo_fail(BDPO_NOT_FOUND, "%s: no data set %s, the nearest of %d is %s", path,
+                     bdpo_printable(data_set).text, n, bdpo_printable(names[nearest]).text);
+}
+
+static bool is_wanted(const char *data_set, const char *name)
 {
     return !data_set || strcmp(data_set, name) == 0;
 }
@@ -185,12 +206,14 @@ static bdpo_status choose_pass(pass *out, bdpo_score_store *store, const bdpo_pa
     int n;
     *out = (pass){.data_set = request->statistics ? request->statistics : request->data_set};
     TRY(bdpo_score_store_list_data_sets(&list, &n, store, arena));
+    TRY(check_data_set(request->data_set, store, list, n));
+    TRY(check_data_set(request->statistics, store, list, n));
     if (!out->data_set && n == 1) out->data_set = list[0].name;
     out->separate = out->data_set && n > 1 &&
                     (!request->data_set || strcmp(out->data_set, request->data_set) != 0);
     for (int i = 0; i < n; i++) {
-        if (names(request->data_set, list[i].name)) out->n_pairs += list[i].pairs;
-        if (out->separate && names(out->data_set, list[i].name)) out->n_pairs += list[i].pairs;
+        if (is_wanted(request->data_set, list[i].name)) out->n_pairs += list[i].pairs;
+        if (out->separate && is_wanted(out->data_set, list[i].name)) out->n_pairs += list[i].pairs;
     }
     return BDPO_OK;
 }

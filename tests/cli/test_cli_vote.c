@@ -392,7 +392,8 @@ BDPO_TEST(vote_normalises_by_a_finished_pass_only)
             "normalized-sum", "-q", "--json");
     CHECK_INT(r->code, 0);
     CHECK_CONTAINS(r->out, "\"statistics\": \"set\"");
-    snprintf(text, sizeof text, "bdpo: %s: no data set \"sett\"\n", path);
+    snprintf(text, sizeof text, "bdpo: %s: no data set \"sett\", the nearest of 2 is \"set\"\n",
+             path);
     check_run(RUN(NULL, "vote", "--store", path, "--statistics", "sett", "-q"), 1, text);
     scratch_remove();
 }
