@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/nearest.h"
+
 static const char tagline[] = "aligns diffusion models with the consensus of several image scorers";
 
 static const struct {
@@ -131,37 +133,12 @@ void bdpo_help_document(FILE *out, const bdpo_command *const *commands)
 
 // ---- the nearest name --------------------------------------------------------------------------
 
-enum { LONGEST = 31 };
-
-// Insertions, deletions and exchanges that lead from a to b (Levenshtein).
-static int distance(const char *a, const char *b)
-{
-    int row[LONGEST + 1];
-    int n = (int)strlen(b);
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 0; a[i]; i++) {
-        int diagonal = row[0];
-        row[0] = i + 1;
-        for (int j = 0; j < n; j++) {
-            int best = diagonal + (a[i] != b[j]);
-            diagonal = row[j + 1];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (diagonal + 1 < best) best = diagonal + 1;
-            row[j + 1] = best;
-        }
-    }
-    return row[n];
-}
-
 const bdpo_command *bdpo_nearest_command(const bdpo_command *const *commands, const char *name)
 {
     const bdpo_command *nearest = NULL;
-    int least = 3; // more than two mistakes are another word
-    if (strlen(name) > LONGEST) return NULL;
+    int least = BDPO_WORD_NEAR + 1;
     for (int i = 0; commands[i]; i++) {
-        int d = strncmp(commands[i]->name, name, strlen(name)) == 0 && *name
-                    ? 0
-                    : distance(name, commands[i]->name);
+        int d = bdpo_word_distance(commands[i]->name, name);
         if (d >= least) continue;
         least = d;
         nearest = commands[i];

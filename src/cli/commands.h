@@ -12,5 +12,6 @@ extern const bdpo_command bdpo_cmd_merge;
 extern const bdpo_command bdpo_cmd_sample;
 extern const bdpo_command bdpo_cmd_score;
 extern const bdpo_command bdpo_cmd_store;
+extern const bdpo_command bdpo_cmd_vote;
 
 #endif

@@ -7,9 +7,8 @@
 #include "cli/commands.h"
 
 static const bdpo_command *const commands[] = {
-    &bdpo_cmd_convert, &bdpo_cmd_demo_model, &bdpo_cmd_fetch,
-    &bdpo_cmd_inspect, &bdpo_cmd_merge,      &bdpo_cmd_sample,
-    &bdpo_cmd_score,   &bdpo_cmd_store,      NULL};
+    &bdpo_cmd_convert, &bdpo_cmd_demo_model, &bdpo_cmd_fetch, &bdpo_cmd_inspect, &bdpo_cmd_merge,
+    &bdpo_cmd_sample,  &bdpo_cmd_score,      &bdpo_cmd_store, &bdpo_cmd_vote,    NULL};
 
 static const bdpo_command *find(const char *name)
 {

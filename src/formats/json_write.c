@@ -42,6 +42,11 @@ void bdpo_json_put(bdpo_json_text *out, const char *format, ...)
     append(out, piece, (size_t)n);
 }
 
+void bdpo_json_put_text(bdpo_json_text *out, const char *text)
+{
+    append(out, text, strlen(text));
+}
+
 static void put_character(bdpo_json_text *out, const char *bytes, size_t n, int code, bool ascii)
 {
     static const char plain[] = "\"\\\b\f\n\r\t", escaped[] = "\"\\bfnrt";

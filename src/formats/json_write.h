@@ -11,9 +11,10 @@ typedef struct bdpo_json_text {
     bool failed;
 } bdpo_json_text;
 
-// Appends formatted text as it is.
+// Appends formatted text of up to 127 bytes as it is; and text of any length.
 void bdpo_json_put(bdpo_json_text *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void bdpo_json_put_text(bdpo_json_text *out, const char *text);
 // Appends a quoted string: as serde_json, which keeps what is not ASCII; and as Python's json,
 // which writes it as \u escapes. The text must be UTF-8.
 void bdpo_json_put_string(bdpo_json_text *out, const char *text);
