@@ -64,9 +64,11 @@ static bdpo_status count_drop(bdpo_record_source *s, bdpo_drop reason, const cha
 {
     int64_t n = s->n_dropped[reason]++;
     const char *between = place[0] && message[0] ? ": " : "";
-    if (n < N_NAMES)
-        snprintf(s->names[reason][n], sizeof s->names[reason][n], "%s%s%s", place, between,
-                 message);
+    if (n < N_NAMES) {
+        char *name = s->names[reason][n];
+        snprintf(name, sizeof s->names[reason][n], "%s%s%s", place, between, message);
+        bdpo_make_line(name);
+    }
     if (!s->options.strict || !reasons[reason].fault) return BDPO_OK;
     return bdpo_fail(BDPO_BAD_FILE, "%s: %s%s%s", place, reasons[reason].text,
                      message[0] ? ": " : "", message);
