@@ -52,7 +52,8 @@ def csvs():
     bad("label_high.csv", PAIR + "0_0.jpg,0_1.jpg,x,1.5\n", "a label of 1.5, expected 0 to 1")
     bad("labels_sum.csv", "image_0,image_1,prompt,label_0,label_1\n0_0.jpg,0_1.jpg,x,1,1\n",
         "labels 1 and 1, expected a sum of 1")
-    bad("no_image_column.csv", "prompt\nx\n", "no picture: picture 0")
+    bad("no_image_column.csv", "prompt\nx\n", "its header names no picture, expected image")
+    bad("no_prompt_column.csv", "image,words\n0_0.jpg,x\n", "its header names no prompt, caption or text")
     bad("no_partner.csv", PAIR + "0_0.jpg,,x,1\n", "no picture: picture 1")
     bad("missing.csv", PAIR + "0_0.jpg,gone.jpg,x,1\n", "gone.jpg: no such file")
     bad("folder.csv", PAIR + "0_0.jpg,.,x,1\n", "is not a file")
