@@ -46,7 +46,7 @@ static bdpo_status check_codec(const bdpo_parquet_file *file, size_t leaf, size_
     if (bdpo_parquet_codec_supported(codec)) return BDPO_OK;
     snprintf(what, sizeof what, "codec %d%s%s; UNCOMPRESSED, SNAPPY, GZIP, ZSTD, LZ4_RAW are read",
              codec, name ? ", " : "", name ? name : "");
-    return chunk_fail(file, leaf, group, name ? BDPO_UNSUPPORTED : BDPO_BAD_FILE, what);
+    return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, what);
 }
 
 static bdpo_status check_range(const bdpo_parquet_file *file, size_t leaf, size_t group,

@@ -284,3 +284,51 @@ BDPO_TEST(dictionary_indices_of_no_bits)
     bdpo_parquet_close(file);
     bdpo_free(found.data);
 }
+
+// ---- malformed files -----------------------------------------------------------------------
+
+// True where the file is refused, or read, as the manifest says; else prints what is wrong.
+static bool as_expected(const char *kind, const char *name, const char *part)
+{
+    char relative[256];
+    snprintf(relative, sizeof relative, "golden-bad/parquet/%s", name);
+    const char *path = test_path(relative);
+    bdpo_status status = read_all(path);
+    if (strcmp(kind, "good") == 0) {
+        if (status != BDPO_OK) printf("        %s: %s\n", name, bdpo_message());
+        return status == BDPO_OK;
+    }
+    const char *message = status == BDPO_OK ? "not refused" : bdpo_message();
+    bdpo_status expected = strcmp(kind, "bad") == 0 ? BDPO_BAD_FILE : BDPO_UNSUPPORTED;
+    if (status == expected && strstr(message, part) && strncmp(message, path, strlen(path)) == 0 &&
+        !strpbrk(message, "\n\r\t\033"))
+        return true;
+    printf("        %s: expected \"%s\" in: %s\n", name, part, message);
+    return false;
+}
+
+BDPO_TEST(malformed_files_are_refused_in_one_line)
+{
+    char *text, *state = NULL;
+    size_t size;
+    int n = 0, n_wrong = 0, n_files = 0;
+    CHECK_OK(bdpo_file_read(&text, &size, test_path("golden-bad/parquet/MANIFEST.tsv"), 1 << 20));
+    for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+        char *name = strchr(line, '\t');
+        if (line[0] == '#' || !name) continue;
+        *name++ = '\0';
+        char *part = strchr(name, '\t');
+        CHECK(part != NULL);
+        *part++ = '\0';
+        n_wrong += !as_expected(line, name, part);
+        n++;
+    }
+    bdpo_free(text);
+    CHECK_INT(n_wrong, 0);
+    DIR *dir = opendir(test_path("golden-bad/parquet"));
+    CHECK(dir != NULL);
+    for (const struct dirent *entry; (entry = readdir(dir));) n_files += entry->d_name[0] != '.';
+    closedir(dir);
+    CHECK_INT(n_files, n + 1); // and the manifest
+    CHECK(n > 150);
+}
