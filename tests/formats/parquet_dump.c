@@ -58,7 +58,7 @@ static bdpo_status dump_column(bdpo_growing *out, const bdpo_parquet_file *file,
     add(out, column->name, length);
     add(out, &kind, 1);
     bdpo_status status = bdpo_parquet_cursor_open(&cursor, file, &column->name, 1);
-    if (column->repeated) {
+    if (column->repeated && status != BDPO_NO_MEMORY) {
         CHECK(status == BDPO_UNSUPPORTED || status == BDPO_BAD_FILE); // bad: there twice
         return BDPO_OK;
     }

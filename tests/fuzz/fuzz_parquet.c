@@ -122,8 +122,8 @@ BDPO_TEST(corpus)
 
 BDPO_TEST(mutants)
 {
-    fuzz_mutants(&target, 1500);
-    fuzz_mutants(&repaired, 1500);
+    fuzz_mutants(&target, 400);
+    fuzz_mutants(&repaired, 400);
 }
 
 BDPO_TEST_LONG(mutants_for_long)
