@@ -68,13 +68,12 @@ static void read_chunk_metadata(bdpo_thrift *t, const bdpo_thrift_field *in, bdp
             bdpo_thrift_skip(t, &f);
         }
     }
-    static const int needed[] = {1, 4, 5, 7, 9};
+    static const int needed[] = {1, 4, 5, 7, 9}; // the rest is of no use here
     for (size_t i = 0; i < BDPO_COUNTOF(needed); i++)
         if (!bdpo_thrift_has(&f, needed[i]))
             bdpo_thrift_fail(t, "a column chunk without field %d", needed[i]);
     // A dictionary at 0, where the magic lies, is none.
     c->start = dictionary > 0 && dictionary < data ? dictionary : data;
-    c->has_metadata = true;
 }
 
 static void read_chunk(bdpo_thrift *t, bdpo_parquet_chunk *c)
@@ -96,6 +95,9 @@ static void read_chunk(bdpo_thrift *t, bdpo_parquet_chunk *c)
     }
     c->elsewhere = size > 0;
     c->encrypted = bdpo_thrift_has(&f, 8) || bdpo_thrift_has(&f, 9);
+    // Also keeps what a footer of empty chunks would take in proportion.
+    if (!bdpo_thrift_has(&f, 3) && !c->encrypted)
+        bdpo_thrift_fail(t, "a column chunk without field 3");
 }
 
 static bdpo_status read_chunks(bdpo_parquet_file *file, bdpo_thrift *t, const bdpo_thrift_field *f,
@@ -186,6 +188,7 @@ static bdpo_status read_pairs(bdpo_parquet_file *file, bdpo_thrift *t, const bdp
                 bdpo_thrift_skip(t, &f);
             }
         }
+        if (!bdpo_thrift_has(&f, 1)) bdpo_thrift_fail(t, "metadata without a key");
         if (!pair.key || !pair.text || !bdpo_growing_add(&file->pairs, &pair, sizeof pair))
             return bdpo_parquet_footer_no_memory(file);
     }

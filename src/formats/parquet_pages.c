@@ -71,8 +71,6 @@ bdpo_status bdpo_parquet_chunk_check(const bdpo_parquet_file *file, size_t leaf,
     if (c->encrypted) return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, "it is encrypted");
     if (c->elsewhere)
         return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, "its data lie in another file");
-    if (!c->has_metadata)
-        return chunk_fail(file, leaf, group, BDPO_BAD_FILE, "the footer does not say where it is");
     if (c->type != (int32_t)bdpo_parquet_leaf_at(file, leaf)->column.type)
         return chunk_fail(file, leaf, group, BDPO_BAD_FILE, "its type is not that of the schema");
     TRY(check_codec(file, leaf, group, c->codec));

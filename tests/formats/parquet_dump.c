@@ -79,3 +79,14 @@ bdpo_status parquet_dump(bdpo_growing *out, const bdpo_parquet_file *file)
         TRY(dump_column(out, file, bdpo_parquet_column_at(file, i)));
     return BDPO_OK;
 }
+
+long parquet_peak_kilobytes(void)
+{
+    char line[256];
+    long peak = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file)) sscanf(line, "VmHWM: %ld", &peak);
+    fclose(file);
+    return peak;
+}

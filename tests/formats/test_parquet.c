@@ -429,17 +429,6 @@ BDPO_TEST(every_failed_allocation_while_reading_is_a_status)
     }
 }
 
-static long peak_kilobytes(void)
-{
-    char line[256];
-    long peak = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    CHECK(file != NULL);
-    while (fgets(line, sizeof line, file)) sscanf(line, "VmHWM: %ld", &peak);
-    fclose(file);
-    return peak;
-}
-
 // What two row groups need, the rest does not exceed. The file is that of
 // tools/parity/parquet.py large.
 BDPO_TEST_LONG(memory_does_not_grow_with_the_file)
@@ -463,13 +452,14 @@ BDPO_TEST_LONG(memory_does_not_grow_with_the_file)
             n_bytes += value.size;
         }
         if (bdpo_parquet_cursor_row(cursor) == bdpo_parquet_first_row(file, 2))
-            early = peak_kilobytes();
+            early = parquet_peak_kilobytes();
     }
     printf("        %llu rows, %llu bytes of values; peak %ld kB after two row groups, %ld kB "
            "at the end\n",
-           (unsigned long long)n_rows, (unsigned long long)n_bytes, early, peak_kilobytes());
+           (unsigned long long)n_rows, (unsigned long long)n_bytes, early,
+           parquet_peak_kilobytes());
     CHECK(early > 0);
-    CHECK_LE((double)peak_kilobytes(), (double)early + 2048);
+    CHECK_LE((double)parquet_peak_kilobytes(), (double)early + 2048);
     bdpo_parquet_cursor_close(cursor);
     bdpo_parquet_close(file);
 }

@@ -255,7 +255,17 @@ def chunks():
         write("unsupported", "chunk_" + name.lower(), table(GOOD, codec=codec), f"codec {codec}, {name};")
     write("unsupported", "chunk_encrypted", table(GOOD, outer={8: (STRUCT, b"\0")}), "it is encrypted")
     write("unsupported", "chunk_elsewhere", table(GOOD, outer={1: (BINARY, "part-1.parquet")}), "lie in another file")
-    bad("chunk_without_metadata", table(GOOD, outer={3: None}), "the footer does not say where it is")
+    bad("chunk_without_metadata", table(GOOD, outer={3: None}), "a column chunk without field 3")
+
+
+def doubles():
+    """What the names of two columns, and metadata, get wrong."""
+    a = element("a", INT32, OPTIONAL)
+    both = (LIST, (STRUCT, [chunk(INT32, NONE, 3, 4, len(GOOD))] * 2))
+    bad("schema_twice", table(GOOD, schema=[element("schema", children=2), a, a], group={1: both}),
+        'column "a" is there twice')
+    bad("metadata_without_key", table(GOOD, top={5: (LIST, (STRUCT, [b"\0"] * 3))}), "metadata without a key")
+    bad("chunk_empty", table(GOOD, group={1: (LIST, (STRUCT, [b"\0"] * 9))}), "a column chunk without field 3")
 
 
 def pages():
@@ -468,7 +478,7 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     for name in os.listdir(OUT):
         os.unlink(os.path.join(OUT, name))
-    for part in (cuts, thrift, schemas, counts, chunks, pages, levels, codecs, plain_values, dictionaries, deltas):
+    for part in (cuts, thrift, schemas, counts, chunks, doubles, pages, levels, codecs, plain_values, dictionaries, deltas):
         part()
     with open(os.path.join(OUT, "MANIFEST.tsv"), "w") as file:
         file.write("# Written by tools/parity/golden_bad_parquet.py\n")
