@@ -354,6 +354,7 @@ BDPO_TEST(columns_that_are_refused)
     CHECK_OK(bdpo_parquet_cursor_next(&has_row, cursor));
     CHECK(!has_row);
     bdpo_parquet_cursor_close(cursor);
+    bdpo_parquet_close(file);
     CHECK_STATUS(bdpo_parquet_open(&file, "/nowhere/x.parquet"), BDPO_NOT_FOUND);
 }
 
