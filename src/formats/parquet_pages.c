@@ -178,7 +178,7 @@ static bdpo_status read_plain(const bdpo_parquet_stream *s, const bdpo_parquet_p
                                 s->stored->data + n_levels, (size_t)p->stored_bytes - n_levels))
         return BDPO_OK;
     snprintf(what, sizeof what, "its %s data are damaged, or not %d bytes as its header says",
-             bdpo_parquet_codec_name(codec), p->plain_bytes);
+             bdpo_parquet_codec_name((int32_t)codec), p->plain_bytes);
     return page_fail(s, BDPO_BAD_FILE, what);
 }
 

@@ -413,7 +413,7 @@ static bdpo_status copy_options(bdpo_parquet_writer *w, const bdpo_parquet_optio
     w->n_pairs = w->options.n_metadata;
     w->pairs = bdpo_arena_alloc(w->arena, w->n_pairs + 1, sizeof *w->pairs);
     for (size_t i = 0; i < w->n_pairs && w->pairs; i++) {
-        const bdpo_parquet_pair *from = &options->metadata[i];
+        const bdpo_parquet_pair *from = &w->options.metadata[i];
         if (!is_utf8(from->key, strlen(from->key)) || !is_utf8(from->text, strlen(from->text)))
             return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: metadata %s is not UTF-8", w->path,
                              bdpo_printable(from->key).text);

@@ -96,6 +96,7 @@ static const fuzz_target target = {
 // The footer's length again what it was from the other end, so that bytes may come and go.
 static void repair(unsigned char *bytes, size_t size)
 {
+    static const unsigned char magic[4] = {'P', 'A', 'R', '1'};
     size_t start = 4;
     if (size < 16) return;
     // A footer begins with its version, 1 or 2, and the list of the schema's elements.
@@ -103,9 +104,9 @@ static void repair(unsigned char *bytes, size_t size)
         if (bytes[i] == 0x15 && (bytes[i + 1] == 2 || bytes[i + 1] == 4) && bytes[i + 2] == 0x19)
             start = i;
     size_t length = size - 8 - start;
-    memcpy(bytes, "PAR1", 4);
+    memcpy(bytes, magic, 4);
     for (size_t i = 0; i < 4; i++) bytes[size - 8 + i] = (unsigned char)(length >> 8 * i);
-    memcpy(bytes + size - 4, "PAR1", 4);
+    memcpy(bytes + size - 4, magic, 4);
 }
 
 static const fuzz_target repaired = {
