@@ -11,6 +11,8 @@
 #include "formats/parquet_codec.h"
 #include "formats/printable.h"
 
+enum { WINDOW = 4096 };
+
 // ---- refusals ------------------------------------------------------------------------------
 
 static bdpo_status chunk_fail(const bdpo_parquet_file *file, size_t leaf, size_t group,
@@ -44,7 +46,7 @@ static bdpo_status check_codec(const bdpo_parquet_file *file, size_t leaf, size_
     if (bdpo_parquet_codec_supported(codec)) return BDPO_OK;
     snprintf(what, sizeof what, "codec %d%s%s; UNCOMPRESSED, SNAPPY, GZIP, ZSTD, LZ4_RAW are read",
              codec, name ? ", " : "", name ? name : "");
-    return chunk_fail(file, leaf, group, name ? BDPO_UNSUPPORTED : BDPO_BAD_FILE, what);
+    return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, what);
 }
 
 static bdpo_status check_range(const bdpo_parquet_file *file, size_t leaf, size_t group,
@@ -69,8 +71,6 @@ bdpo_status bdpo_parquet_chunk_check(const bdpo_parquet_file *file, size_t leaf,
     if (c->encrypted) return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, "it is encrypted");
     if (c->elsewhere)
         return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, "its data lie in another file");
-    if (!c->has_metadata)
-        return chunk_fail(file, leaf, group, BDPO_BAD_FILE, "the footer does not say where it is");
     if (c->type != (int32_t)bdpo_parquet_leaf_at(file, leaf)->column.type)
         return chunk_fail(file, leaf, group, BDPO_BAD_FILE, "its type is not that of the schema");
     TRY(check_codec(file, leaf, group, c->codec));
@@ -95,6 +95,28 @@ static bdpo_status reserve(const bdpo_parquet_stream *s, bdpo_parquet_buffer *bu
     return page_fail(s, BDPO_NO_MEMORY, "no memory for it");
 }
 
+// The bytes from `at` on that the window holds; where these are fewer than `wanted`, or than the
+// chunk has, the window moves there.
+static bdpo_status look(bdpo_parquet_stream *s, const uint8_t **out, size_t *size, int64_t at,
+                        size_t wanted)
+{
+    uint64_t left = (uint64_t)(s->end - at);
+    if (wanted > left) wanted = (size_t)left;
+    int64_t held = s->window_at + (int64_t)s->window_bytes - at;
+    if (at < s->window_at || held < (int64_t)wanted) {
+        size_t n = wanted > WINDOW ? wanted : left < WINDOW ? (size_t)left : WINDOW;
+        s->window_bytes = 0;
+        TRY(reserve(s, &s->window, n));
+        TRY(bdpo_file_reader_read(s->file->reader, s->window.data, n, (uint64_t)at));
+        s->window_at = at;
+        s->window_bytes = n;
+        held = (int64_t)n;
+    }
+    *out = s->window.data + (at - s->window_at);
+    *size = (size_t)held;
+    return BDPO_OK;
+}
+
 static bdpo_status check_sizes(const bdpo_parquet_stream *s, const bdpo_parquet_page *p,
                                bool compressed)
 {
@@ -114,13 +136,23 @@ static bdpo_status check_sizes(const bdpo_parquet_stream *s, const bdpo_parquet_
     return page_fail(s, BDPO_BAD_FILE, what);
 }
 
+// From the window where that holds them.
+static bdpo_status read_at(const bdpo_parquet_stream *s, uint8_t *out, size_t size, int64_t at)
+{
+    int64_t held = s->window_at + (int64_t)s->window_bytes - at;
+    if (at < s->window_at || held < (int64_t)size)
+        return bdpo_file_reader_read(s->file->reader, out, size, (uint64_t)at);
+    memcpy(out, s->window.data + (at - s->window_at), size);
+    return BDPO_OK;
+}
+
 static bdpo_status read_stored(const bdpo_parquet_stream *s, const bdpo_parquet_page *p,
                                bdpo_parquet_buffer *buffer, int64_t at)
 {
     size_t size = (size_t)p->stored_bytes;
     char what[96];
     TRY(reserve(s, buffer, size));
-    TRY(bdpo_file_reader_read(s->file->reader, buffer->data, size, (uint64_t)at));
+    TRY(read_at(s, buffer->data, size, at));
     if (!p->has_crc) return BDPO_OK;
     uint32_t crc = (uint32_t)crc32_z(crc32_z(0, NULL, 0), buffer->data, size);
     if (crc == p->crc) return BDPO_OK;
@@ -146,7 +178,7 @@ static bdpo_status read_plain(const bdpo_parquet_stream *s, const bdpo_parquet_p
                                 s->stored->data + n_levels, (size_t)p->stored_bytes - n_levels))
         return BDPO_OK;
     snprintf(what, sizeof what, "its %s data are damaged, or not %d bytes as its header says",
-             bdpo_parquet_codec_name(codec), p->plain_bytes);
+             bdpo_parquet_codec_name((int32_t)codec), p->plain_bytes);
     return page_fail(s, BDPO_BAD_FILE, what);
 }
 
@@ -220,21 +252,21 @@ static bdpo_status split_v1(bdpo_parquet_stream *s)
     return BDPO_OK;
 }
 
-// Version 2: the lengths stand in the header.
+// Version 2: the lengths stand in the header. Repetition levels, first, are all zero here.
 static bdpo_status check_v2(const bdpo_parquet_stream *s, const bdpo_parquet_page *p)
 {
     if (p->n_rows != p->n_values)
         return page_fail(s, BDPO_BAD_FILE, "another number of rows than of values");
-    if (p->repetition_bytes != 0)
-        return page_fail(s, BDPO_BAD_FILE, "repetition levels in a column that does not repeat");
-    if (p->level_bytes < 0 || p->level_bytes > p->stored_bytes || p->level_bytes > p->plain_bytes)
-        return page_fail(s, BDPO_BAD_FILE, "its definition levels are longer than the page");
+    int64_t levels = (int64_t)p->level_bytes + p->repetition_bytes;
+    if (p->level_bytes < 0 || p->repetition_bytes < 0 || levels > p->stored_bytes ||
+        levels > p->plain_bytes)
+        return page_fail(s, BDPO_BAD_FILE, "its levels are longer than the page");
     return BDPO_OK;
 }
 
 static void split_v2(bdpo_parquet_stream *s)
 {
-    s->levels = s->bytes.data;
+    s->levels = s->bytes.data + s->page.repetition_bytes;
     s->data = s->levels_end = s->levels + s->page.level_bytes;
     s->data_end = s->bytes.data + s->page.plain_bytes;
 }
@@ -291,7 +323,8 @@ static bdpo_status load_page(bdpo_parquet_stream *s, const bdpo_parquet_page *p,
     if (p->encoding == BDPO_PARQUET_ENCODING_PLAIN_DICTIONARY ||
         p->encoding == BDPO_PARQUET_ENCODING_RLE_DICTIONARY)
         TRY(load_dictionary(s));
-    TRY(read_plain(s, p, &s->bytes, body, is_v2 ? (size_t)p->level_bytes : 0));
+    TRY(read_plain(s, p, &s->bytes, body,
+                   is_v2 ? (size_t)p->level_bytes + (size_t)p->repetition_bytes : 0));
     s->page = *p;
     if (is_v2)
         split_v2(s);
@@ -310,30 +343,64 @@ static bdpo_status read_header(bdpo_parquet_stream *s, bdpo_parquet_page *p, siz
 {
     char fault[128];
     uint64_t left = (uint64_t)(s->end - s->at);
+    size_t size = 0;
     s->page_at = s->at;
-    for (size_t window = 4096;; window *= 4) {
-        size_t size = window < left ? window : (size_t)left;
-        TRY(reserve(s, &s->header, size));
-        TRY(bdpo_file_reader_read(s->file->reader, s->header.data, size, (uint64_t)s->at));
-        if (!bdpo_parquet_read_page(p, header_bytes, s->header.data, size, fault))
+    for (size_t wanted = 1; size < left; wanted = size < WINDOW ? WINDOW : 4 * size) {
+        const uint8_t *header = NULL;
+        TRY(look(s, &header, &size, s->at, wanted));
+        if (!bdpo_parquet_read_page(p, header_bytes, header, size, fault))
             return page_fail(s, BDPO_BAD_FILE, fault);
         if (*header_bytes > 0) break;
-        if (size == left)
-            return page_fail(s, BDPO_BAD_FILE, "its header goes past the end of the column chunk");
-        if (window >= BDPO_PARQUET_MAX_PAGE_HEADER)
+        if (size >= BDPO_PARQUET_MAX_PAGE_HEADER)
             return page_fail(s, BDPO_UNSUPPORTED, "a header of more than 16 MiB");
     }
+    if (*header_bytes == 0)
+        return page_fail(s, BDPO_BAD_FILE, "its header goes past the end of the column chunk");
     if ((uint64_t)p->stored_bytes <= left - *header_bytes) return BDPO_OK;
     snprintf(fault, sizeof fault, "%d bytes, the column chunk has %" PRIu64 " more",
              p->stored_bytes, left - *header_bytes);
     return page_fail(s, BDPO_BAD_FILE, fault);
 }
 
+static const bdpo_parquet_mark *mark_at(const bdpo_parquet_stream *s, size_t i)
+{
+    return (const bdpo_parquet_mark *)(const void *)s->marks.data + i;
+}
+
+// Remembers the data page at s->at, unless it is known.
+static bdpo_status note_page(bdpo_parquet_stream *s, int64_t first_row)
+{
+    bdpo_parquet_mark mark = {s->at, first_row};
+    size_t n = s->marks.size / sizeof mark;
+    if (n > 0 && mark_at(s, n - 1)->at >= mark.at) return BDPO_OK;
+    return bdpo_growing_add(&s->marks, &mark, sizeof mark)
+               ? BDPO_OK
+               : page_fail(s, BDPO_NO_MEMORY, "no memory to remember it");
+}
+
+// Goes to the last known page that does not begin behind the row.
+static void go_near(bdpo_parquet_stream *s, int64_t row)
+{
+    size_t low = 0, high = s->marks.size / sizeof(bdpo_parquet_mark);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (mark_at(s, middle)->first_row <= row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0) return;
+    const bdpo_parquet_mark *mark = mark_at(s, low - 1);
+    if (row >= s->n_rows_to_at && mark->at < s->at) return; // it is nearer already
+    s->at = mark->at;
+    s->n_rows_to_at = mark->first_row;
+}
+
 // Takes the next page of any kind; loads it where it holds the row.
 static bdpo_status take_page(bdpo_parquet_stream *s, int64_t row, int64_t n_rows)
 {
     bdpo_parquet_page p;
-    size_t header_bytes;
+    size_t header_bytes = 0;
     TRY(read_header(s, &p, &header_bytes));
     int64_t body = s->at + (int64_t)header_bytes, first_row = s->n_rows_to_at;
     if (p.type == BDPO_PARQUET_DICTIONARY_PAGE) TRY(note_dictionary(s, &p, body));
@@ -341,6 +408,7 @@ static bdpo_status take_page(bdpo_parquet_stream *s, int64_t row, int64_t n_rows
     if (p.type == BDPO_PARQUET_DATA_PAGE || p.type == BDPO_PARQUET_DATA_PAGE_V2) {
         if (p.n_values > n_rows - first_row)
             return page_fail(s, BDPO_BAD_FILE, "more values than the row group has rows");
+        TRY(note_page(s, first_row));
         if (row < first_row + p.n_values) TRY(load_page(s, &p, body));
         s->first_row = first_row;
         s->n_rows_to_at += p.n_values;
@@ -349,29 +417,26 @@ static bdpo_status take_page(bdpo_parquet_stream *s, int64_t row, int64_t n_rows
     return BDPO_OK;
 }
 
-static void restart_group(bdpo_parquet_stream *s)
-{
-    s->at = s->chunk->start;
-    s->end = s->chunk->start + s->chunk->size_bytes;
-    s->n_rows_to_at = 0;
-    s->has_page = false;
-}
-
 static void enter_group(bdpo_parquet_stream *s, size_t group)
 {
     forget_dictionary(s);
     s->in_group = true;
     s->group = group;
     s->chunk = bdpo_parquet_chunk_at(s->file, group, s->leaf_index);
-    restart_group(s);
+    s->at = s->chunk->start;
+    s->end = s->chunk->start + s->chunk->size_bytes;
+    s->n_rows_to_at = 0;
+    s->marks.size = 0;
+    s->window_bytes = 0;
+    s->has_page = false;
 }
 
 static bdpo_status find_page(bdpo_parquet_stream *s, int64_t row)
 {
     int64_t n_rows = bdpo_parquet_group_at(s->file, s->group)->n_rows;
     if (s->has_page && row >= s->first_row && row < s->first_row + s->page.n_values) return BDPO_OK;
-    if (row < s->n_rows_to_at) restart_group(s);
     s->has_page = false;
+    go_near(s, row);
     while (!s->has_page) {
         if (s->at == s->end) {
             char what[96];
@@ -448,7 +513,8 @@ void bdpo_parquet_stream_begin(bdpo_parquet_stream *s, const bdpo_parquet_file *
 void bdpo_parquet_stream_clear(bdpo_parquet_stream *s)
 {
     forget_dictionary(s);
-    bdpo_free(s->header.data);
+    bdpo_free(s->marks.data);
+    bdpo_free(s->window.data);
     bdpo_free(s->dictionary_bytes.data);
     bdpo_free(s->bytes.data);
     bdpo_free(s->value_bytes.data);

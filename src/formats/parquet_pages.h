@@ -11,6 +11,11 @@ typedef struct bdpo_parquet_buffer {
     size_t capacity;
 } bdpo_parquet_buffer;
 
+// Where a data page's header begins, and its first row in the group.
+typedef struct bdpo_parquet_mark {
+    int64_t at, first_row;
+} bdpo_parquet_mark;
+
 typedef struct bdpo_parquet_stream {
     const bdpo_parquet_file *file;
     const bdpo_parquet_leaf *leaf;
@@ -23,7 +28,11 @@ typedef struct bdpo_parquet_stream {
     int64_t at, end;      // where the next page's header begins, where the pages end
     int64_t page_at;      // the page that was read last, for messages
     int64_t n_rows_to_at; // of the pages before `at`
-    bdpo_parquet_buffer header;
+    bdpo_growing marks;   // of the data pages that were seen, in order: bdpo_parquet_mark
+
+    bdpo_parquet_buffer window; // bytes of the file, so that small pages are read by many
+    int64_t window_at;
+    size_t window_bytes;
 
     bool has_dictionary, dictionary_loaded;
     bdpo_parquet_page dictionary_page;
