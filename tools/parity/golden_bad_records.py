@@ -60,7 +60,7 @@ def csvs():
     bad("control.csv", PAIR + '0_0.jpg,"\x1b[2J\n",x,1\n', "/?[2J?: no such file")
     bad("empty_prompt.csv", PAIR + "0_0.jpg,0_1.jpg,,1\n", "line 2: empty prompt")
     bad("latin1.csv", PAIR.encode() + b"0_0.jpg,0_1.jpg,\xe9t\xe9,1\n", "line 2: prompt is not UTF-8")
-    bad("utf16.csv", (PAIR + ROW).encode("utf-16"), "line 2: malformed row")
+    bad("utf16.csv", (PAIR + ROW).encode("utf-16"), "its header names no picture")
     bad("open_quote.tsv", (PAIR + "0_0.jpg,0_1.jpg\n").replace(",", "\t"), "line 2: malformed row: has 2 fields")
     seed("sound.csv", PAIR + ROW + '"1_0.jpg",1_1.jpg,"a ""q"",\nb",\n1_0.jpg,1_1.jpg,tie,tie\n')
     seed("bad.csv", PAIR + ROW + 'a,"b\n')
