@@ -6,6 +6,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "text/runes.h"
+
+// A character that is no printable one, or is cut off: each of its bytes becomes '?'.
+void bdpo_make_line(char *text)
+{
+    size_t size = strlen(text), at = 0;
+    while (at < size) {
+        bool well_formed;
+        size_t begin = at;
+        uint32_t rune = bdpo_utf8_next((const unsigned char *)text, size, &at, &well_formed);
+        if (!well_formed || rune < 0x20 || (rune >= 0x7f && rune < 0xa0))
+            memset(text + begin, '?', at - begin);
+    }
+}
+
 void bdpo_row_begin(bdpo_row *row, int64_t index)
 {
     row->kind = BDPO_ROW_RECORD;
@@ -20,6 +35,8 @@ void bdpo_row_drop(bdpo_row *row, bdpo_drop reason, const char *format, ...)
     va_start(args, format);
     vsnprintf(row->message, sizeof row->message, format, args);
     va_end(args);
+    bdpo_make_line(row->message);
+    bdpo_make_line(row->place);
     row->kind = BDPO_ROW_DROPPED;
     row->reason = reason;
 }
@@ -30,7 +47,7 @@ void bdpo_row_drop_by_message(bdpo_row *row, bdpo_drop reason)
     size_t length = strlen(row->place);
     if (length > 0 && strncmp(message, row->place, length) == 0) {
         message += length;
-        while (*message == ':' || *message == ' ') message++;
+        message += strspn(message, ": ");
     }
     bdpo_row_drop(row, reason, "%s", message);
 }

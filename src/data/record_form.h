@@ -57,6 +57,9 @@ typedef struct bdpo_record_form {
 extern const bdpo_record_form bdpo_form_pickapic, bdpo_form_hpd, bdpo_form_imagefolder,
     bdpo_form_captions, bdpo_form_paired, bdpo_form_webdataset, bdpo_form_table;
 
+// Names and messages come from files: control characters in them become '?'.
+void bdpo_make_line(char *text);
+
 // An empty record of this index in *row.
 void bdpo_row_begin(bdpo_row *row, int64_t index);
 // Makes it a dropped one.

@@ -1,9 +1,11 @@
 // The source: finds the form, takes its rows, judges and counts them.
+#define _DEFAULT_SOURCE // realpath
 #include "data/record_source.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -64,9 +66,11 @@ static bdpo_status count_drop(bdpo_record_source *s, bdpo_drop reason, const cha
 {
     int64_t n = s->n_dropped[reason]++;
     const char *between = place[0] && message[0] ? ": " : "";
-    if (n < N_NAMES)
-        snprintf(s->names[reason][n], sizeof s->names[reason][n], "%s%s%s", place, between,
-                 message);
+    if (n < N_NAMES) {
+        char *name = s->names[reason][n];
+        snprintf(name, sizeof s->names[reason][n], "%s%s%s", place, between, message);
+        bdpo_make_line(name);
+    }
     if (!s->options.strict || !reasons[reason].fault) return BDPO_OK;
     return bdpo_fail(BDPO_BAD_FILE, "%s: %s%s%s", place, reasons[reason].text,
                      message[0] ? ": " : "", message);
@@ -250,10 +254,17 @@ static bdpo_status copy_options(bdpo_record_source *s, const bdpo_record_options
     return check_options(o);
 }
 
+// The last part of the path; of "." that of the folder it stands for.
 static bdpo_status set_name(bdpo_record_source *s, const char *path)
 {
-    s->name = s->options.name ? s->options.name : bdpo_path_last(path);
-    TRY(copy_text(&s->name, s->arena));
+    const char *last = bdpo_path_last(path);
+    size_t length = strcspn(last, "/");
+    bool dots = length <= 2 && strspn(last, ".") == length;
+    char *whole = dots && !s->options.name ? realpath(path, NULL) : NULL;
+    s->name = s->options.name ? s->options.name : whole ? bdpo_path_last(whole) : last;
+    bdpo_status status = copy_text(&s->name, s->arena);
+    free(whole);
+    TRY(status);
     char *slash = strchr(s->name, '/');
     if (slash && !s->options.name && slash != s->name) *slash = '\0';
     return BDPO_OK;

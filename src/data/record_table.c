@@ -137,6 +137,28 @@ static void table_close(void *state)
     bdpo_free(t);
 }
 
+static bool names_one(const char *const *header, size_t n, const char *const *names)
+{
+    for (size_t i = 0; i < n; i++)
+        for (const char *const *name = names; *name; name++)
+            if (strcmp(header[i], *name) == 0) return true;
+    return false;
+}
+
+// A table without the columns would only be told row by row.
+static bdpo_status check_header(const table *t, const char *path, bool without_prompts)
+{
+    size_t n;
+    const char *const *header = bdpo_rows_header(t->rows, &n);
+    if (!header) return BDPO_OK;
+    if (!names_one(header, n, single_names) && !names_one(header, n, pair_names[0]))
+        return bdpo_fail(BDPO_BAD_FILE,
+                         "%s: its header names no picture, expected image, or image_0 and image_1",
+                         path);
+    if (without_prompts || names_one(header, n, bdpo_prompt_names)) return BDPO_OK;
+    return bdpo_fail(BDPO_BAD_FILE, "%s: its header names no prompt, caption or text", path);
+}
+
 static bdpo_status open_at(void **state, const bdpo_record_input *input, const char *path,
                            bool confined)
 {
@@ -150,6 +172,7 @@ static bdpo_status open_at(void **state, const bdpo_record_input *input, const c
     t->folder = folder;
     t->confined = confined;
     bdpo_status status = bdpo_rows_open(&t->rows, path);
+    if (status == BDPO_OK) status = check_header(t, path, input->options->keep_empty_prompts);
     if (status != BDPO_OK) {
         table_close(t);
         return status;

@@ -21,8 +21,8 @@ static const struct {
     size_t limit;
 } part_kinds[N_PARTS] = {
     {"jpg jpeg png webp", BDPO_IMAGE_MAX_FILE},
-    {"0.jpg 0.jpeg 0.png 0.webp", BDPO_IMAGE_MAX_FILE},
-    {"1.jpg 1.jpeg 1.png 1.webp", BDPO_IMAGE_MAX_FILE},
+    {"0.jpg 0.jpeg 0.png 0.webp jpg_0", BDPO_IMAGE_MAX_FILE},
+    {"1.jpg 1.jpeg 1.png 1.webp jpg_1", BDPO_IMAGE_MAX_FILE},
     {"txt caption", MAX_TEXT},
     {"json", BDPO_JSON_ITEM_MAX},
 };

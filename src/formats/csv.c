@@ -203,29 +203,32 @@ bdpo_status bdpo_csv_next(const bdpo_csv_row **out, bdpo_csv *c)
 
 // ---- opening -------------------------------------------------------------------------------
 
-// "a ""b"" c": what a writer of quotes makes, and hardly anybody else.
-static bool shows_quoting(const char *field, size_t length)
+// Whether a field that begins with a quote is what a writer of quotes makes, and hardly anybody
+// else: "a ""b"" c", or with the delimiter inside. *at moves behind the field where it is.
+static bool shows_quoting(const char **at, const char *end, char delimiter)
 {
-    bool doubled = false;
-    if (length < 2 || field[0] != '"' || field[length - 1] != '"') return false;
-    for (size_t i = 1; i + 1 < length; i++) {
-        if (field[i] != '"') continue;
-        if (field[i + 1] != '"' || i + 2 >= length) return false;
-        doubled = true;
-        i++;
+    bool evidence = false;
+    const char *p = *at + 1;
+    for (; p < end; p++) {
+        if (*p == delimiter) evidence = true;
+        if (*p != '"') continue;
+        if (p + 1 == end || p[1] != '"') break;
+        evidence = true;
+        p++;
     }
-    return doubled;
+    if (p >= end || (p + 1 < end && p[1] != delimiter)) return false;
+    *at = p + 1;
+    return evidence;
 }
 
 static bool line_shows_quoting(const bdpo_line *line, char delimiter)
 {
     const char *at = line->text, *end = line->text + line->size;
     if (line->number == 1 && line->text[0] == '"') return true;
-    while (at <= end) {
+    while (at < end) {
+        if (*at == '"' && shows_quoting(&at, end, delimiter)) return true;
         const char *stop = memchr(at, delimiter, (size_t)(end - at));
-        if (!stop) stop = end;
-        if (shows_quoting(at, (size_t)(stop - at))) return true;
-        at = stop + 1;
+        at = stop ? stop + 1 : end;
     }
     return false;
 }

@@ -3,8 +3,8 @@
 //
 // TSV has no quotes by itself: a tab ends a field and a line end ends a row, and PartiPrompts is
 // written so. A program that wrote it "with quotes where needed" gives itself away by a quoted
-// header or by a doubled quote inside a quoted field: such a file is read with quotes
-// (bdpo_csv_open).
+// header or, in the first MiB, by a field in quotes with a doubled quote or a tab inside: such a
+// file is read with quotes.
 #ifndef BDPO_CSV_H
 #define BDPO_CSV_H
 

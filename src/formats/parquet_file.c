@@ -29,7 +29,7 @@ const char *bdpo_parquet_logical_name(bdpo_parquet_logical logical)
 static bdpo_status check_magic(const bdpo_parquet_file *file, const unsigned char *tail,
                                uint64_t size)
 {
-    const unsigned char *magic = tail + BDPO_PARQUET_TAIL_BYTES - BDPO_PARQUET_MAGIC_BYTES;
+    const unsigned char *magic = tail + (BDPO_PARQUET_TAIL_BYTES - BDPO_PARQUET_MAGIC_BYTES);
     char head[BDPO_PARQUET_MAGIC_BYTES];
     if (memcmp(magic, "PARE", BDPO_PARQUET_MAGIC_BYTES) == 0)
         return bdpo_fail(BDPO_UNSUPPORTED, "%s: a Parquet file whose footer is encrypted",

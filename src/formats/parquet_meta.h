@@ -54,7 +54,7 @@ typedef struct bdpo_parquet_chunk {
     int64_t start, size_bytes; // of all its pages
     int64_t n_values;
     int32_t type, codec;
-    bool has_metadata, encrypted, elsewhere; // elsewhere: in another file
+    bool encrypted, elsewhere; // elsewhere: in another file
 } bdpo_parquet_chunk;
 
 typedef struct bdpo_parquet_group {

@@ -46,7 +46,7 @@ static bdpo_status check_codec(const bdpo_parquet_file *file, size_t leaf, size_
     if (bdpo_parquet_codec_supported(codec)) return BDPO_OK;
     snprintf(what, sizeof what, "codec %d%s%s; UNCOMPRESSED, SNAPPY, GZIP, ZSTD, LZ4_RAW are read",
              codec, name ? ", " : "", name ? name : "");
-    return chunk_fail(file, leaf, group, name ? BDPO_UNSUPPORTED : BDPO_BAD_FILE, what);
+    return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, what);
 }
 
 static bdpo_status check_range(const bdpo_parquet_file *file, size_t leaf, size_t group,
@@ -71,8 +71,6 @@ bdpo_status bdpo_parquet_chunk_check(const bdpo_parquet_file *file, size_t leaf,
     if (c->encrypted) return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, "it is encrypted");
     if (c->elsewhere)
         return chunk_fail(file, leaf, group, BDPO_UNSUPPORTED, "its data lie in another file");
-    if (!c->has_metadata)
-        return chunk_fail(file, leaf, group, BDPO_BAD_FILE, "the footer does not say where it is");
     if (c->type != (int32_t)bdpo_parquet_leaf_at(file, leaf)->column.type)
         return chunk_fail(file, leaf, group, BDPO_BAD_FILE, "its type is not that of the schema");
     TRY(check_codec(file, leaf, group, c->codec));
@@ -180,7 +178,7 @@ static bdpo_status read_plain(const bdpo_parquet_stream *s, const bdpo_parquet_p
                                 s->stored->data + n_levels, (size_t)p->stored_bytes - n_levels))
         return BDPO_OK;
     snprintf(what, sizeof what, "its %s data are damaged, or not %d bytes as its header says",
-             bdpo_parquet_codec_name(codec), p->plain_bytes);
+             bdpo_parquet_codec_name((int32_t)codec), p->plain_bytes);
     return page_fail(s, BDPO_BAD_FILE, what);
 }
 

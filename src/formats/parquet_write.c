@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "formats/charset.h"
 #include "formats/parquet_meta.h"
-#include "formats/parquet_thrift.h"
+#include "formats/parquet_thrift_write.h"
 #include "formats/printable.h"
 
 enum { DEFAULT_GROUP_ROWS = 1000, DEFAULT_PAGE_BYTES = 1 << 20, MAX_PAGE_VALUES = 1 << 20 };
@@ -59,114 +59,18 @@ static bdpo_status column_fail(const char *path, const bdpo_parquet_column *colu
                      bdpo_printable(column->name).text, what);
 }
 
-// ---- Thrift's compact protocol -------------------------------------------------------------
-
-// A struct that is being written: the first fault sticks.
-typedef struct thrift_out {
-    bdpo_growing bytes;
-    int last[8], depth; // the last field's number of each open struct
-    bool failed;
-} thrift_out;
-
-static void put(thrift_out *t, const void *data, size_t size)
-{
-    if (!t->failed && !bdpo_growing_add(&t->bytes, data, size)) t->failed = true;
-}
-
-static void put_byte(thrift_out *t, unsigned byte)
-{
-    uint8_t b = (uint8_t)byte;
-    put(t, &b, 1);
-}
-
-static void put_varint(thrift_out *t, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7) put_byte(t, (unsigned)(value & 0x7f) | 0x80);
-    put_byte(t, (unsigned)value);
-}
-
-static void put_zigzag(thrift_out *t, int64_t value)
-{
-    put_varint(t, (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0));
-}
-
-static void put_field(thrift_out *t, int id, bdpo_thrift_type type)
-{
-    int *last = &t->last[t->depth];
-    BDPO_ASSERT(id > *last && id - *last < 16);
-    put_byte(t, (unsigned)(id - *last) << 4 | (unsigned)type);
-    *last = id;
-}
-
-static void put_i32(thrift_out *t, int id, int32_t value)
-{
-    put_field(t, id, BDPO_THRIFT_I32);
-    put_zigzag(t, value);
-}
-
-static void put_i64(thrift_out *t, int id, int64_t value)
-{
-    put_field(t, id, BDPO_THRIFT_I64);
-    put_zigzag(t, value);
-}
-
-static void put_text(thrift_out *t, const char *text)
-{
-    put_varint(t, strlen(text));
-    put(t, text, strlen(text));
-}
-
-static void put_string(thrift_out *t, int id, const char *text)
-{
-    put_field(t, id, BDPO_THRIFT_BINARY);
-    put_text(t, text);
-}
-
-static void put_list(thrift_out *t, int id, bdpo_thrift_type type, size_t n)
-{
-    put_field(t, id, BDPO_THRIFT_LIST);
-    put_byte(t, (n < 15 ? (unsigned)n << 4 : 0xf0) | (unsigned)type);
-    if (n >= 15) put_varint(t, n);
-}
-
-// Elements of lists begin without a field.
-static void begin_element(thrift_out *t)
-{
-    t->depth++;
-    BDPO_ASSERT(t->depth < (int)BDPO_COUNTOF(t->last));
-    t->last[t->depth] = 0;
-}
-
-static void begin_struct(thrift_out *t, int id)
-{
-    put_field(t, id, BDPO_THRIFT_STRUCT);
-    begin_element(t);
-}
-
-static void end_struct(thrift_out *t)
-{
-    put_byte(t, BDPO_THRIFT_STOP);
-    t->depth--;
-}
-
-static void put_empty_struct(thrift_out *t, int id)
-{
-    begin_struct(t, id);
-    end_struct(t);
-}
-
 // ---- pages ---------------------------------------------------------------------------------
 
 // The definition levels, one bit each, as runs of equal ones: a length of four bytes, then for each
 // run its length, doubled, and the level.
 static bool put_levels(bdpo_growing *body, const written_column *c)
 {
-    thrift_out runs = {0}; // its varints are the same
+    bdpo_thrift_out runs = {0}; // its varints are the same
     const uint8_t *levels = c->levels.data;
     for (size_t i = 0, n; i < c->levels.size; i += n) {
         for (n = 1; i + n < c->levels.size && levels[i + n] == levels[i];) n++;
-        put_varint(&runs, (uint64_t)n << 1);
-        put_byte(&runs, levels[i]);
+        bdpo_thrift_put_varint(&runs, (uint64_t)n << 1);
+        bdpo_thrift_put_byte(&runs, levels[i]);
     }
     uint32_t length = (uint32_t)runs.bytes.size; // little-endian, as all our machines
     bool ok = !runs.failed && bdpo_growing_add(body, &length, sizeof length) &&
@@ -175,29 +79,29 @@ static bool put_levels(bdpo_growing *body, const written_column *c)
     return ok;
 }
 
-static void put_page_header(thrift_out *t, const written_column *c, int32_t plain_bytes,
+static void put_page_header(bdpo_thrift_out *t, const written_column *c, int32_t plain_bytes,
                             const void *stored, int32_t stored_bytes)
 {
     enum { PLAIN = BDPO_PARQUET_ENCODING_PLAIN, RLE = BDPO_PARQUET_ENCODING_RLE };
     uint32_t crc = (uint32_t)crc32_z(crc32_z(0, NULL, 0), stored, (size_t)stored_bytes);
-    put_i32(t, 1, BDPO_PARQUET_DATA_PAGE);
-    put_i32(t, 2, plain_bytes);
-    put_i32(t, 3, stored_bytes);
-    put_i32(t, 4, (int32_t)crc);
-    begin_struct(t, 5);
-    put_i32(t, 1, c->n_values);
-    put_i32(t, 2, PLAIN);
-    put_i32(t, 3, RLE);
-    put_i32(t, 4, RLE);
-    end_struct(t);
-    put_byte(t, BDPO_THRIFT_STOP);
+    bdpo_thrift_put_i32(t, 1, BDPO_PARQUET_DATA_PAGE);
+    bdpo_thrift_put_i32(t, 2, plain_bytes);
+    bdpo_thrift_put_i32(t, 3, stored_bytes);
+    bdpo_thrift_put_i32(t, 4, (int32_t)crc);
+    bdpo_thrift_begin_struct(t, 5);
+    bdpo_thrift_put_i32(t, 1, c->n_values);
+    bdpo_thrift_put_i32(t, 2, PLAIN);
+    bdpo_thrift_put_i32(t, 3, RLE);
+    bdpo_thrift_put_i32(t, 4, RLE);
+    bdpo_thrift_end_struct(t);
+    bdpo_thrift_end_struct(t);
 }
 
 // Appends header and bytes to the column's pages.
 static bdpo_status append_page(bdpo_parquet_writer *w, written_column *c, const void *stored,
                                size_t stored_bytes)
 {
-    thrift_out header = {0};
+    bdpo_thrift_out header = {0};
     put_page_header(&header, c, (int32_t)w->body.size, stored, (int32_t)stored_bytes);
     bool ok = !header.failed && bdpo_growing_add(&c->pages, header.bytes.data, header.bytes.size) &&
               bdpo_growing_add(&c->pages, stored, stored_bytes);
@@ -348,106 +252,107 @@ bdpo_status bdpo_parquet_writer_row(bdpo_parquet_writer *w, const bdpo_parquet_v
 enum { UTF8 = 0, REQUIRED = 0, OPTIONAL = 1, NANOSECONDS = 3 };
 
 // LogicalType: of a text a STRING; of a time TIMESTAMP, not adjusted to UTC, in nanoseconds.
-static void put_logical(thrift_out *t, bdpo_parquet_logical logical)
+static void put_logical(bdpo_thrift_out *t, bdpo_parquet_logical logical)
 {
-    begin_struct(t, 10);
+    bdpo_thrift_begin_struct(t, 10);
     if (logical == BDPO_PARQUET_STRING) {
-        put_empty_struct(t, 1);
+        bdpo_thrift_put_empty_struct(t, 1);
     } else {
-        begin_struct(t, 8);
-        put_field(t, 1, BDPO_THRIFT_FALSE);
-        begin_struct(t, 2);
-        put_empty_struct(t, NANOSECONDS);
-        end_struct(t);
-        end_struct(t);
+        bdpo_thrift_begin_struct(t, 8);
+        bdpo_thrift_put_field(t, 1, BDPO_THRIFT_FALSE);
+        bdpo_thrift_begin_struct(t, 2);
+        bdpo_thrift_put_empty_struct(t, NANOSECONDS);
+        bdpo_thrift_end_struct(t);
+        bdpo_thrift_end_struct(t);
     }
-    end_struct(t);
+    bdpo_thrift_end_struct(t);
 }
 
-static void put_schema(thrift_out *t, const bdpo_parquet_writer *w)
+static void put_schema(bdpo_thrift_out *t, const bdpo_parquet_writer *w)
 {
-    put_list(t, 2, BDPO_THRIFT_STRUCT, w->n_columns + 1);
-    begin_element(t);
-    put_string(t, 4, "schema");
-    put_i32(t, 5, (int32_t)w->n_columns);
-    end_struct(t);
+    bdpo_thrift_put_list(t, 2, BDPO_THRIFT_STRUCT, w->n_columns + 1);
+    bdpo_thrift_begin_element(t);
+    bdpo_thrift_put_string(t, 4, "schema");
+    bdpo_thrift_put_i32(t, 5, (int32_t)w->n_columns);
+    bdpo_thrift_end_struct(t);
     for (size_t i = 0; i < w->n_columns; i++) {
         const bdpo_parquet_column *c = &w->columns[i].column;
-        begin_element(t);
-        put_i32(t, 1, (int32_t)c->type);
-        put_i32(t, 3, c->nullable ? OPTIONAL : REQUIRED);
-        put_string(t, 4, c->name);
-        if (c->logical == BDPO_PARQUET_STRING) put_i32(t, 6, UTF8);
+        bdpo_thrift_begin_element(t);
+        bdpo_thrift_put_i32(t, 1, (int32_t)c->type);
+        bdpo_thrift_put_i32(t, 3, c->nullable ? OPTIONAL : REQUIRED);
+        bdpo_thrift_put_string(t, 4, c->name);
+        if (c->logical == BDPO_PARQUET_STRING) bdpo_thrift_put_i32(t, 6, UTF8);
         if (c->logical != BDPO_PARQUET_PLAIN) put_logical(t, c->logical);
-        end_struct(t);
+        bdpo_thrift_end_struct(t);
     }
 }
 
-static void put_chunk(thrift_out *t, const bdpo_parquet_writer *w, const bdpo_parquet_column *c,
-                      const written_chunk *chunk, int64_t n_rows)
+static void put_chunk(bdpo_thrift_out *t, const bdpo_parquet_writer *w,
+                      const bdpo_parquet_column *c, const written_chunk *chunk, int64_t n_rows)
 {
-    begin_element(t);
-    put_i64(t, 2, 0); // file_offset: deprecated, zero by the format's advice
-    begin_struct(t, 3);
-    put_i32(t, 1, (int32_t)c->type);
-    put_list(t, 2, BDPO_THRIFT_I32, 2);
-    put_zigzag(t, BDPO_PARQUET_ENCODING_PLAIN);
-    put_zigzag(t, BDPO_PARQUET_ENCODING_RLE);
-    put_list(t, 3, BDPO_THRIFT_BINARY, 1);
-    put_text(t, c->name);
-    put_i32(t, 4, w->options.uncompressed ? BDPO_PARQUET_UNCOMPRESSED : BDPO_PARQUET_SNAPPY);
-    put_i64(t, 5, n_rows);
-    put_i64(t, 6, chunk->plain_bytes);
-    put_i64(t, 7, chunk->stored_bytes);
-    put_i64(t, 9, chunk->offset);
-    end_struct(t);
-    end_struct(t);
+    bdpo_thrift_begin_element(t);
+    bdpo_thrift_put_i64(t, 2, 0); // file_offset: deprecated, zero by the format's advice
+    bdpo_thrift_begin_struct(t, 3);
+    bdpo_thrift_put_i32(t, 1, (int32_t)c->type);
+    bdpo_thrift_put_list(t, 2, BDPO_THRIFT_I32, 2);
+    bdpo_thrift_put_zigzag(t, BDPO_PARQUET_ENCODING_PLAIN);
+    bdpo_thrift_put_zigzag(t, BDPO_PARQUET_ENCODING_RLE);
+    bdpo_thrift_put_list(t, 3, BDPO_THRIFT_BINARY, 1);
+    bdpo_thrift_put_text(t, c->name);
+    bdpo_thrift_put_i32(t, 4,
+                        w->options.uncompressed ? BDPO_PARQUET_UNCOMPRESSED : BDPO_PARQUET_SNAPPY);
+    bdpo_thrift_put_i64(t, 5, n_rows);
+    bdpo_thrift_put_i64(t, 6, chunk->plain_bytes);
+    bdpo_thrift_put_i64(t, 7, chunk->stored_bytes);
+    bdpo_thrift_put_i64(t, 9, chunk->offset);
+    bdpo_thrift_end_struct(t);
+    bdpo_thrift_end_struct(t);
 }
 
-static void put_groups(thrift_out *t, const bdpo_parquet_writer *w)
+static void put_groups(bdpo_thrift_out *t, const bdpo_parquet_writer *w)
 {
     const int64_t *rows = (const int64_t *)(const void *)w->groups.data;
     const written_chunk *chunks = (const written_chunk *)(const void *)w->chunks.data;
     size_t n = w->groups.size / sizeof *rows;
-    put_list(t, 4, BDPO_THRIFT_STRUCT, n);
+    bdpo_thrift_put_list(t, 4, BDPO_THRIFT_STRUCT, n);
     for (size_t g = 0; g < n; g++) {
         int64_t plain_bytes = 0;
-        begin_element(t);
-        put_list(t, 1, BDPO_THRIFT_STRUCT, w->n_columns);
+        bdpo_thrift_begin_element(t);
+        bdpo_thrift_put_list(t, 1, BDPO_THRIFT_STRUCT, w->n_columns);
         for (size_t i = 0; i < w->n_columns; i++) {
             const written_chunk *chunk = &chunks[g * w->n_columns + i];
             put_chunk(t, w, &w->columns[i].column, chunk, rows[g]);
             plain_bytes += chunk->plain_bytes;
         }
-        put_i64(t, 2, plain_bytes);
-        put_i64(t, 3, rows[g]);
-        end_struct(t);
+        bdpo_thrift_put_i64(t, 2, plain_bytes);
+        bdpo_thrift_put_i64(t, 3, rows[g]);
+        bdpo_thrift_end_struct(t);
     }
 }
 
-static void put_pairs(thrift_out *t, const bdpo_parquet_writer *w)
+static void put_pairs(bdpo_thrift_out *t, const bdpo_parquet_writer *w)
 {
     if (w->n_pairs == 0) return;
-    put_list(t, 5, BDPO_THRIFT_STRUCT, w->n_pairs);
+    bdpo_thrift_put_list(t, 5, BDPO_THRIFT_STRUCT, w->n_pairs);
     for (size_t i = 0; i < w->n_pairs; i++) {
-        begin_element(t);
-        put_string(t, 1, w->pairs[i].key);
-        put_string(t, 2, w->pairs[i].text);
-        end_struct(t);
+        bdpo_thrift_begin_element(t);
+        bdpo_thrift_put_string(t, 1, w->pairs[i].key);
+        bdpo_thrift_put_string(t, 2, w->pairs[i].text);
+        bdpo_thrift_end_struct(t);
     }
 }
 
 static bdpo_status write_footer(bdpo_parquet_writer *w)
 {
     enum { VERSION = 2 };
-    thrift_out t = {0};
-    put_i32(&t, 1, VERSION);
+    bdpo_thrift_out t = {0};
+    bdpo_thrift_put_i32(&t, 1, VERSION);
     put_schema(&t, w);
-    put_i64(&t, 3, w->n_rows);
+    bdpo_thrift_put_i64(&t, 3, w->n_rows);
     put_groups(&t, w);
     put_pairs(&t, w);
-    put_string(&t, 6, "bdpo");
-    put_byte(&t, BDPO_THRIFT_STOP);
+    bdpo_thrift_put_string(&t, 6, "bdpo");
+    bdpo_thrift_end_struct(&t);
     bdpo_status status = BDPO_OK;
     uint32_t size = (uint32_t)t.bytes.size;
     if (t.failed) status = no_memory(w);
@@ -508,7 +413,7 @@ static bdpo_status copy_options(bdpo_parquet_writer *w, const bdpo_parquet_optio
     w->n_pairs = w->options.n_metadata;
     w->pairs = bdpo_arena_alloc(w->arena, w->n_pairs + 1, sizeof *w->pairs);
     for (size_t i = 0; i < w->n_pairs && w->pairs; i++) {
-        const bdpo_parquet_pair *from = &options->metadata[i];
+        const bdpo_parquet_pair *from = &w->options.metadata[i];
         if (!is_utf8(from->key, strlen(from->key)) || !is_utf8(from->text, strlen(from->text)))
             return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: metadata %s is not UTF-8", w->path,
                              bdpo_printable(from->key).text);

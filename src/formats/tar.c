@@ -128,11 +128,11 @@ static bdpo_status take_name(bdpo_tar *t)
 bdpo_status bdpo_tar_next(const bdpo_tar_member **out, bdpo_tar *t)
 {
     *out = NULL;
-    int result;
-    do result = archive_read_next_header(t->archive, &t->entry);
-    while (result == ARCHIVE_RETRY);
+    // A damaged header could be passed (ARCHIVE_RETRY), but then nobody knows what is missing.
+    int result = archive_read_next_header(t->archive, &t->entry);
     if (result == ARCHIVE_EOF) return BDPO_OK;
-    if (result < ARCHIVE_WARN) return fail(t, "expected a member or the end");
+    if (result != ARCHIVE_OK && result != ARCHIVE_WARN)
+        return fail(t, "expected a member or the end");
     TRY(take_name(t));
     t->member = (bdpo_tar_member){
         .name = (const char *)t->name.data,

@@ -8,6 +8,7 @@
 #include "data/record_filter.h"
 #include "data/record_source.h"
 #include "formats/image.h"
+#include "formats/parquet.h"
 #include "harness.h"
 #include "models/scratch.h"
 
@@ -224,6 +225,92 @@ BDPO_TEST(folders_with_what_is_missing)
     CHECK_CONTAINS(report, "p2/rejected/\"b.png\": has no partner in ");
     bdpo_free(report);
     bdpo_record_source_close(source);
+    scratch_remove();
+}
+
+// ---- Pick-a-Pic ----------------------------------------------------------------------------
+
+typedef struct parquet_row {
+    const char *caption, *jpg_0, *jpg_1; // NULL: null
+    double label_0, label_1;             // NaN: null
+    int has_label;                       // -1: null
+} parquet_row;
+
+static bdpo_parquet_value text_value(const char *text)
+{
+    if (!text) return (bdpo_parquet_value){.is_null = true};
+    return (bdpo_parquet_value){.data = text, .size = strlen(text)};
+}
+
+static bdpo_parquet_value number_value(double x)
+{
+    return (bdpo_parquet_value){.is_null = isnan(x), .number = isnan(x) ? 0 : x};
+}
+
+static const char *write_parquet(const parquet_row *rows, size_t n)
+{
+    static const bdpo_parquet_column columns[] = {
+        {.name = "label_1", .type = BDPO_PARQUET_DOUBLE, .nullable = true},
+        {.name = "jpg_1", .type = BDPO_PARQUET_BYTES, .nullable = true},
+        {.name = "caption",
+         .type = BDPO_PARQUET_BYTES,
+         .logical = BDPO_PARQUET_STRING,
+         .nullable = true},
+        {.name = "jpg_0", .type = BDPO_PARQUET_BYTES, .nullable = true},
+        {.name = "label_0", .type = BDPO_PARQUET_DOUBLE, .nullable = true},
+        {.name = "has_label", .type = BDPO_PARQUET_BOOLEAN, .nullable = true},
+    };
+    bdpo_parquet_writer *writer;
+    const char *path = scratch_path("test-0.parquet");
+    CHECK_OK(bdpo_parquet_writer_open(&writer, path, columns, BDPO_COUNTOF(columns), NULL));
+    for (size_t i = 0; i < n; i++) {
+        const parquet_row *r = &rows[i];
+        bdpo_parquet_value values[] = {
+            number_value(r->label_1), text_value(r->jpg_1),
+            text_value(r->caption),   text_value(r->jpg_0),
+            number_value(r->label_0), {.is_null = r->has_label<0, .integer = r->has_label> 0},
+        };
+        CHECK_OK(bdpo_parquet_writer_row(writer, values));
+    }
+    CHECK_OK(bdpo_parquet_writer_commit(writer));
+    return path;
+}
+
+BDPO_TEST(labels_and_nulls_of_pick_a_pic)
+{
+    static const parquet_row rows[] = {
+        {"first", "a", "b", 1, 0, 1},
+        {"second", "a", "b", 0, 1, 1},
+        {"tie", "a", "b", 0.5, 0.5, 1},
+        {"nobody chose", "a", "b", 0.5, 0.5, 0},
+        {"chosen, they say", "a", "b", 1, 0, 0},
+        {"no labels", "a", "b", NAN, NAN, -1},
+        {"one label", "a", "b", NAN, 0, 1},
+        {"bad labels", "a", "b", 1, 1, 1},
+        {"null picture", "a", NULL, 1, 0, 1},
+        {"empty picture", "", "b", 1, 0, 1},
+        {NULL, "a", "b", 1, 0, 1},
+        {"", "a", "b", 1, 0, 1},
+        {"high label", "a", "b", 2, -1, 1},
+    };
+    static const double labels[] = {1, 0, 0.5, NAN, NAN, NAN, 1};
+    const bdpo_record *record;
+    bdpo_record_source *source = open_set(write_parquet(rows, BDPO_COUNTOF(rows)), NULL);
+    for (size_t i = 0; i < BDPO_COUNTOF(labels); i++) {
+        CHECK_OK(bdpo_record_source_next(&record, source));
+        CHECK_STR(record->prompt, rows[i].caption);
+        CHECK_STR(record->split, "test");
+        CHECK(isnan(labels[i]) ? isnan(record->label) : record->label == labels[i]);
+        CHECK_INT(record->pictures[1].size, 1);
+        CHECK_BYTES(record->pictures[1].data, "b", 1);
+    }
+    CHECK_STR(kept(source), "");
+    CHECK_INT(bdpo_record_source_n_dropped(source, BDPO_DROP_BROKEN_ROW), 2);
+    CHECK_INT(bdpo_record_source_n_dropped(source, BDPO_DROP_NO_PICTURE), 2);
+    CHECK_INT(bdpo_record_source_n_dropped(source, BDPO_DROP_EMPTY_PROMPT), 2);
+    bdpo_record_source_close(source);
+    check_kept(scratch_path("test-0.parquet"),
+               (bdpo_record_options){.drop_ties = true, .drop_unlabelled = true}, "0 1 6");
     scratch_remove();
 }
 

@@ -58,7 +58,7 @@ static bdpo_status dump_column(bdpo_growing *out, const bdpo_parquet_file *file,
     add(out, column->name, length);
     add(out, &kind, 1);
     bdpo_status status = bdpo_parquet_cursor_open(&cursor, file, &column->name, 1);
-    if (column->repeated) {
+    if (column->repeated && status != BDPO_NO_MEMORY) {
         CHECK(status == BDPO_UNSUPPORTED || status == BDPO_BAD_FILE); // bad: there twice
         return BDPO_OK;
     }
@@ -78,4 +78,15 @@ bdpo_status parquet_dump(bdpo_growing *out, const bdpo_parquet_file *file)
     for (uint32_t i = 0; i < n_columns; i++)
         TRY(dump_column(out, file, bdpo_parquet_column_at(file, i)));
     return BDPO_OK;
+}
+
+long parquet_peak_kilobytes(void)
+{
+    char line[256];
+    long peak = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file)) sscanf(line, "VmHWM: %ld", &peak);
+    fclose(file);
+    return peak;
 }

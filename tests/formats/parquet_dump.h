@@ -15,4 +15,7 @@ void parquet_dump_value(bdpo_growing *out, char kind, const bdpo_parquet_value *
 // Column by column, each with a cursor of its own. Fails where a column that is not repeated does.
 BDPO_MUST_CHECK bdpo_status parquet_dump(bdpo_growing *out, const bdpo_parquet_file *file);
 
+// The most memory that this process had so far.
+long parquet_peak_kilobytes(void);
+
 #endif

@@ -79,6 +79,8 @@ BDPO_TEST(tab_separated_is_raw)
     CHECK_STR(tab("P\tC\r\n\t\r\n"), "1:P|C;2:|");
     CHECK_STR(tab("P\n\"a \"\"b\"\" c\"\n"), "1:P;2:a \"b\" c");
     CHECK_STR(tab("\"P\"\n\"a\"\n"), "1:P;2:a");
+    CHECK_STR(tab("P\tC\n\"a\tb\"\tc\n"), "1:P|C;2:a\tb|c");
+    CHECK_STR(tab("P\tC\n\"a\tb \"c\" d\n"), "1:P|C;2:\"a|b \"c\" d");
     CHECK_STR(tab("P\n\"\"\n\"a\"\"\n"), "1:P;2:\"\";3:\"a\"\"");
 }
 

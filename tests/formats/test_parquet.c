@@ -79,6 +79,7 @@ static int count_wrong_by_seeking(const bdpo_parquet_file *file, const dumped *d
     uint64_t random = 1;
     int n_wrong = 0;
     CHECK(names && columns);
+    CHECK(d->n_rows > 0);
     for (uint32_t c = 0; c < d->n_columns; c++) {
         if (d->kinds[c] == 'u') continue;
         columns[n] = c;
@@ -128,7 +129,7 @@ static int check_dump(const bdpo_parquet_file *file, const char *path, const cha
         return 1;
     }
     parse_dump(&d, expected);
-    int n_wrong = count_wrong_by_seeking(file, &d);
+    int n_wrong = d.n_rows > 0 ? count_wrong_by_seeking(file, &d) : 0;
     if (n_wrong > 0) printf("        %s: %d values differ by seeking\n", path, n_wrong);
     bdpo_free(d.kinds);
     bdpo_free(d.values);
@@ -283,4 +284,232 @@ BDPO_TEST(dictionary_indices_of_no_bits)
         CHECK_BYTES(found.data + before + 9 * i, "\1\0\0\0\0\0\0\0\0", 9);
     bdpo_parquet_close(file);
     bdpo_free(found.data);
+}
+
+// ---- reading by parts ----------------------------------------------------------------------
+
+// Damage in a column that is not wanted, in a row group that is passed, is not seen.
+BDPO_TEST(only_what_is_wanted_is_read)
+{
+    char path[64], *bytes;
+    size_t size;
+    bdpo_parquet_file *file;
+    bdpo_parquet_cursor *cursor;
+    bdpo_parquet_value value;
+    bool has_row;
+    static const char *const names[] = {"caption", "jpg_0"};
+    snprintf(path, sizeof path, "/tmp/bdpo-parquet-part-%ld", (long)getpid());
+    CHECK_OK(bdpo_file_read(&bytes, &size, fixture("pick_a_pic.parquet"), 1 << 20));
+    CHECK_OK(bdpo_parquet_open(&file, fixture("pick_a_pic.parquet")));
+    CHECK_INT(bdpo_parquet_n_row_groups(file), 3);
+    CHECK_INT(bdpo_parquet_first_row(file, 1), 12);
+    CHECK_INT(bdpo_parquet_first_row(file, 3), 30);
+    bdpo_parquet_close(file);
+    memset(bytes + 4, 0xff, 2000); // of the first row group its first columns
+    CHECK_OK(bdpo_file_write(path, bytes, size));
+    bdpo_free(bytes);
+    CHECK_OK(bdpo_parquet_open(&file, path));
+    CHECK_OK(bdpo_parquet_cursor_open(&cursor, file, names, 2));
+    CHECK_OK(bdpo_parquet_cursor_next(&has_row, cursor));
+    CHECK_STATUS(bdpo_parquet_cursor_get(&value, cursor, 0), BDPO_BAD_FILE);
+    CHECK_CONTAINS(bdpo_message(), "column \"caption\", row group 0, page at byte");
+    CHECK_STATUS(bdpo_parquet_cursor_get(&value, cursor, 0), BDPO_BAD_FILE); // again
+    CHECK_OK(bdpo_parquet_cursor_get(&value, cursor, 1));
+    CHECK_BYTES(value.data, "\xff\xd8\xff\xe0", 4);
+    CHECK_OK(bdpo_parquet_cursor_seek(cursor, 12));
+    CHECK_OK(bdpo_parquet_cursor_next(&has_row, cursor));
+    CHECK_OK(bdpo_parquet_cursor_get(&value, cursor, 0));
+    bdpo_parquet_cursor_close(cursor);
+    bdpo_parquet_close(file);
+    unlink(path);
+}
+
+BDPO_TEST(columns_that_are_refused)
+{
+    static const struct {
+        const char *name, *part;
+        bdpo_status status;
+    } asked[] = {
+        {"caption2", "no column \"caption2\" among its", BDPO_BAD_FILE},
+        {"image", "column \"image\" is nested, its first field is \"image.bytes\"",
+         BDPO_UNSUPPORTED},
+        {"list", "column \"list\" is nested", BDPO_UNSUPPORTED},
+        {"list.list.element", "is repeated, in a list or a map", BDPO_UNSUPPORTED},
+        {"map", "column \"map\" is nested", BDPO_UNSUPPORTED},
+        {"", "no column \"\" among its", BDPO_BAD_FILE},
+    };
+    bdpo_parquet_file *file;
+    bdpo_parquet_cursor *cursor = NULL;
+    CHECK_OK(bdpo_parquet_open(&file, fixture("delta_gzip_some_v1.parquet")));
+    for (size_t i = 0; i < BDPO_COUNTOF(asked); i++) {
+        CHECK_STATUS(bdpo_parquet_cursor_open(&cursor, file, &asked[i].name, 1), asked[i].status);
+        CHECK_CONTAINS(bdpo_message(), asked[i].part);
+        CHECK(cursor == NULL);
+    }
+    CHECK_OK(bdpo_parquet_cursor_open(&cursor, file, NULL, 0));
+    CHECK_STATUS(bdpo_parquet_cursor_seek(cursor, -1), BDPO_BAD_ARGUMENT);
+    CHECK_STATUS(bdpo_parquet_cursor_seek(cursor, 41), BDPO_BAD_ARGUMENT);
+    CHECK_CONTAINS(bdpo_message(), "row 41 of 40");
+    CHECK_OK(bdpo_parquet_cursor_seek(cursor, 40));
+    bool has_row;
+    CHECK_OK(bdpo_parquet_cursor_next(&has_row, cursor));
+    CHECK(!has_row);
+    bdpo_parquet_cursor_close(cursor);
+    bdpo_parquet_close(file);
+    CHECK_STATUS(bdpo_parquet_open(&file, "/nowhere/x.parquet"), BDPO_NOT_FOUND);
+}
+
+BDPO_TEST(columns_say_what_they_mean)
+{
+    static const struct {
+        const char *name;
+        bdpo_parquet_type type;
+        bdpo_parquet_logical logical;
+        int32_t fixed_bytes, scale;
+    } expected[] = {
+        {"bool", BDPO_PARQUET_BOOLEAN, BDPO_PARQUET_PLAIN, 0, 0},
+        {"int8", BDPO_PARQUET_INT32, BDPO_PARQUET_SIGNED, 0, 0},
+        {"uint64", BDPO_PARQUET_INT64, BDPO_PARQUET_UNSIGNED, 0, 0},
+        {"float16", BDPO_PARQUET_FIXED_BYTES, BDPO_PARQUET_FLOAT16, 2, 0},
+        {"float32", BDPO_PARQUET_FLOAT, BDPO_PARQUET_PLAIN, 0, 0},
+        {"string", BDPO_PARQUET_BYTES, BDPO_PARQUET_STRING, 0, 0},
+        {"fixed5", BDPO_PARQUET_FIXED_BYTES, BDPO_PARQUET_PLAIN, 5, 0},
+        {"date", BDPO_PARQUET_INT32, BDPO_PARQUET_DATE, 0, 0},
+        {"time_ms", BDPO_PARQUET_INT32, BDPO_PARQUET_TIME_MS, 0, 0},
+        {"time_ns", BDPO_PARQUET_INT64, BDPO_PARQUET_TIME_NS, 0, 0},
+        {"ts_ms", BDPO_PARQUET_INT64, BDPO_PARQUET_TIMESTAMP_MS, 0, 0},
+        {"ts_us", BDPO_PARQUET_INT64, BDPO_PARQUET_TIMESTAMP_US, 0, 0},
+        {"ts_ns", BDPO_PARQUET_INT64, BDPO_PARQUET_TIMESTAMP_NS, 0, 0},
+        {"decimal", BDPO_PARQUET_FIXED_BYTES, BDPO_PARQUET_DECIMAL, 9, 3},
+        {"nothing", BDPO_PARQUET_INT32, BDPO_PARQUET_NULL, 0, 0},
+    };
+    bdpo_parquet_file *file;
+    CHECK_OK(bdpo_parquet_open(&file, fixture("delta_gzip_some_v1.parquet")));
+    CHECK_CONTAINS(bdpo_parquet_created_by(file), "parquet-cpp-arrow");
+    for (size_t i = 0; i < BDPO_COUNTOF(expected); i++) {
+        size_t at = bdpo_parquet_column_find(file, expected[i].name);
+        CHECK(at != SIZE_MAX);
+        const bdpo_parquet_column *column = bdpo_parquet_column_at(file, at);
+        CHECK_INT(column->type, expected[i].type);
+        CHECK_INT(column->logical, expected[i].logical);
+        CHECK_INT(column->fixed_bytes, expected[i].fixed_bytes);
+        CHECK_INT(column->scale, expected[i].scale);
+        CHECK(column->nullable && !column->repeated);
+    }
+    CHECK_STR(bdpo_parquet_logical_name(BDPO_PARQUET_TIMESTAMP_NS), "TIMESTAMP_NS");
+    CHECK_STR(bdpo_parquet_logical_name(BDPO_PARQUET_OTHER), "OTHER");
+    CHECK_STR(bdpo_parquet_type_name(BDPO_PARQUET_FIXED_BYTES), "FIXED_LEN_BYTE_ARRAY");
+    bdpo_parquet_close(file);
+}
+
+BDPO_TEST(every_failed_allocation_while_reading_is_a_status)
+{
+    static const char *const names[] = {"delta_gzip_some_v1.parquet", "pick_a_pic.parquet"};
+    for (size_t i = 0; i < BDPO_COUNTOF(names); i++) {
+        const char *path = fixture(names[i]);
+        bdpo_growing found = {0}; // grown before, so that only the reader's allocations fail
+        int n_failed = 0;
+        CHECK(bdpo_growing_add(&found, path, 1));
+        found.data = bdpo_realloc(found.data, 1 << 20, 1);
+        found.capacity = 1 << 20;
+        for (uint64_t at = 1; at < 5000; at++) {
+            bdpo_parquet_file *file;
+            found.size = 0;
+            bdpo_alloc_fail_at(bdpo_alloc_count() + at);
+            bdpo_status status = bdpo_parquet_open(&file, path);
+            if (status == BDPO_OK) {
+                status = parquet_dump(&found, file);
+                bdpo_parquet_close(file);
+            }
+            bdpo_alloc_fail_at(0);
+            if (status == BDPO_OK) break;
+            CHECK_STATUS(status, BDPO_NO_MEMORY);
+            n_failed++;
+        }
+        bdpo_free(found.data);
+        CHECK(n_failed > 50 && n_failed < 4000);
+    }
+}
+
+// What two row groups need, the rest does not exceed. The file is that of
+// tools/parity/parquet.py large.
+BDPO_TEST_LONG(memory_does_not_grow_with_the_file)
+{
+    static const char *const names[] = {"caption", "jpg_0", "jpg_1", "label_0", "created_at"};
+    const char *path = getenv("BDPO_LARGE_PARQUET");
+    bdpo_parquet_file *file;
+    bdpo_parquet_cursor *cursor;
+    bool has_row = true;
+    long early = 0;
+    uint64_t n_bytes = 0, n_rows = 0;
+    if (!path) SKIP("BDPO_LARGE_PARQUET is not set: see tools/parity/parquet.py");
+    CHECK_OK(bdpo_parquet_open(&file, path));
+    CHECK_OK(bdpo_parquet_cursor_open(&cursor, file, names, BDPO_COUNTOF(names)));
+    for (;; n_rows++) {
+        CHECK_OK(bdpo_parquet_cursor_next(&has_row, cursor));
+        if (!has_row) break;
+        for (size_t i = 0; i < BDPO_COUNTOF(names); i++) {
+            bdpo_parquet_value value;
+            CHECK_OK(bdpo_parquet_cursor_get(&value, cursor, i));
+            n_bytes += value.size;
+        }
+        if (bdpo_parquet_cursor_row(cursor) == bdpo_parquet_first_row(file, 2))
+            early = parquet_peak_kilobytes();
+    }
+    printf("        %llu rows, %llu bytes of values; peak %ld kB after two row groups, %ld kB "
+           "at the end\n",
+           (unsigned long long)n_rows, (unsigned long long)n_bytes, early,
+           parquet_peak_kilobytes());
+    CHECK(early > 0);
+    CHECK_LE((double)parquet_peak_kilobytes(), (double)early + 2048);
+    bdpo_parquet_cursor_close(cursor);
+    bdpo_parquet_close(file);
+}
+
+// ---- malformed files -----------------------------------------------------------------------
+
+// True where the file is refused, or read, as the manifest says; else prints what is wrong.
+static bool as_expected(const char *kind, const char *name, const char *part)
+{
+    char relative[256];
+    snprintf(relative, sizeof relative, "golden-bad/parquet/%s", name);
+    const char *path = test_path(relative);
+    bdpo_status status = read_all(path);
+    if (strcmp(kind, "good") == 0) {
+        if (status != BDPO_OK) printf("        %s: %s\n", name, bdpo_message());
+        return status == BDPO_OK;
+    }
+    const char *message = status == BDPO_OK ? "not refused" : bdpo_message();
+    bdpo_status expected = strcmp(kind, "bad") == 0 ? BDPO_BAD_FILE : BDPO_UNSUPPORTED;
+    if (status == expected && strstr(message, part) && strncmp(message, path, strlen(path)) == 0 &&
+        !strpbrk(message, "\n\r\t\033"))
+        return true;
+    printf("        %s: expected \"%s\" in: %s\n", name, part, message);
+    return false;
+}
+
+BDPO_TEST(malformed_files_are_refused_in_one_line)
+{
+    char *text, *state = NULL;
+    size_t size;
+    int n = 0, n_wrong = 0, n_files = 0;
+    CHECK_OK(bdpo_file_read(&text, &size, test_path("golden-bad/parquet/MANIFEST.tsv"), 1 << 20));
+    for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+        char *name = strchr(line, '\t');
+        if (line[0] == '#' || !name) continue;
+        *name++ = '\0';
+        char *part = strchr(name, '\t');
+        CHECK(part != NULL);
+        *part++ = '\0';
+        n_wrong += !as_expected(line, name, part);
+        n++;
+    }
+    bdpo_free(text);
+    CHECK_INT(n_wrong, 0);
+    DIR *dir = opendir(test_path("golden-bad/parquet"));
+    CHECK(dir != NULL);
+    for (const struct dirent *entry; (entry = readdir(dir));) n_files += entry->d_name[0] != '.';
+    closedir(dir);
+    CHECK_INT(n_files, n + 1); // and the manifest
+    CHECK(n > 150);
 }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/parquet.h"
+#include "formats/parquet_dump.h"
 
 enum { N_COLUMNS = 8, N_PLAIN = 6 }; // the last two are required
 
@@ -261,4 +262,35 @@ BDPO_TEST_LONG(files_for_the_real_libraries)
             write_rows(path, n_rows[i], &options);
         }
     }
+}
+
+// The peak after some row groups is that at the end, 5 GB later.
+BDPO_TEST_LONG(memory_does_not_grow_with_what_is_written)
+{
+    enum { VALUE_BYTES = 335000, N_ROWS = 15000, GROUP_ROWS = 100, EARLY = 5 * GROUP_ROWS };
+    static const bdpo_parquet_column jpeg = {.name = "jpg_0", .type = BDPO_PARQUET_BYTES};
+    const char *path = getenv("BDPO_LARGE_PARQUET_OUT");
+    if (!path) SKIP("BDPO_LARGE_PARQUET_OUT is not set: the name of a file of 5 GB");
+    char *bytes = bdpo_alloc(VALUE_BYTES + N_ROWS, 1);
+    bdpo_parquet_options options = {.group_rows = GROUP_ROWS};
+    bdpo_parquet_writer *writer;
+    uint64_t random = 1;
+    long early = 0;
+    CHECK(bytes != NULL);
+    for (size_t i = 0; i < VALUE_BYTES + N_ROWS; i++) {
+        random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+        bytes[i] = (char)(random >> 56);
+    }
+    CHECK_OK(bdpo_parquet_writer_open(&writer, path, &jpeg, 1, &options));
+    for (int i = 0; i < N_ROWS; i++) {
+        bdpo_parquet_value value = {.data = bytes + i, .size = VALUE_BYTES};
+        CHECK_OK(bdpo_parquet_writer_row(writer, &value));
+        if (i == EARLY) early = parquet_peak_kilobytes();
+    }
+    CHECK_OK(bdpo_parquet_writer_commit(writer));
+    bdpo_free(bytes);
+    printf("        peak %ld kB after %d rows, %ld kB after %d\n", early, EARLY,
+           parquet_peak_kilobytes(), N_ROWS);
+    CHECK_LE((double)parquet_peak_kilobytes(), (double)early + 4096);
+    unlink(path);
 }

@@ -280,6 +280,31 @@ BDPO_TEST(map_of_empty_and_missing_files)
     empty_directory();
 }
 
+BDPO_TEST(pieces_are_read_at_their_places)
+{
+    bdpo_file_reader *reader;
+    char piece[8];
+    CHECK_OK(bdpo_file_write(in_directory("x"), "0123456789", 10));
+    CHECK_OK(bdpo_file_reader_open(&reader, in_directory("x")));
+    CHECK_INT(bdpo_file_reader_size(reader), 10);
+    CHECK_OK(bdpo_file_reader_read(reader, piece, 4, 6));
+    CHECK_BYTES(piece, "6789", 4);
+    CHECK_OK(bdpo_file_reader_read(reader, piece, 4, 0));
+    CHECK_BYTES(piece, "0123", 4);
+    CHECK_OK(bdpo_file_reader_read(reader, piece, 0, 10));
+    CHECK_STATUS(bdpo_file_reader_read(reader, piece, 4, 7), BDPO_BAD_FILE);
+    CHECK_CONTAINS(bdpo_message(), "x: ends at byte 10, 1 more were expected");
+    CHECK_STATUS(bdpo_file_reader_read(reader, piece, 4, UINT64_MAX), BDPO_BAD_FILE);
+    CHECK_CONTAINS(bdpo_message(), "x: a place past the end of every file");
+    CHECK_INT(truncate(in_directory("x"), 2), 0); // no fault, as a map would have
+    CHECK_STATUS(bdpo_file_reader_read(reader, piece, 4, 6), BDPO_BAD_FILE);
+    bdpo_file_reader_close(reader);
+    CHECK_STATUS(bdpo_file_reader_open(&reader, in_directory("none")), BDPO_NOT_FOUND);
+    CHECK_STATUS(bdpo_file_reader_open(&reader, "/dev/null"), BDPO_IO);
+    CHECK_CONTAINS(bdpo_message(), "/dev/null: cannot read at a place: not a plain file");
+    CHECK_INT(empty_directory(), 1);
+}
+
 // Each allocation in turn fails: a status, no leak of names, the old file stands.
 BDPO_TEST(allocation_failures_leave_the_old_file)
 {

@@ -2,6 +2,7 @@
 """Compares the reader and the writer of Parquet with pyarrow, and writes the reader's fixtures.
 
     python tools/parity/parquet.py fixtures             tests/fixtures/parquet/: small files, NAME.expected beside
+    python tools/parity/parquet.py seeds                tests/fuzz/parquet/: seeds for mutation
     python tools/parity/parquet.py live DIR             every combination of types, encodings, codecs, ...
     BDPO_LIVE_PARQUET_DIR=DIR bdpo_test --tier long test_parquet
     python tools/parity/parquet.py shared DATA          tests/fixtures/parquet/shared.tsv: digests of what pyarrow
@@ -356,6 +357,24 @@ def fixtures():
           compression="SNAPPY", row_group_size=12, store_schema=False, write_statistics=False)
 
 
+def seeds():
+    """For the fuzz target: small, each encoding bare and in each codec, and without checksums, behind which no
+    damage would get further than these."""
+    folder = os.path.join(ROOT, "tests/fuzz/parquet")
+    os.makedirs(folder, exist_ok=True)
+    wanted = ["bool", "int32", "uint16", "counter", "float64", "string", "prefixed", "fixed5", "ts_ns", "deep"]
+    for i, (family, codec) in enumerate(itertools.product(FAMILIES, CODECS)):
+        t = table(random.Random(i), 12, ("some", "required", "runs")[i % 3])
+        names = wanted if codec == "NONE" else wanted[i % 3::3]
+        pq.write_table(t.select(names), os.path.join(folder, f"{family}_{codec.lower()}.parquet"),
+                       **encodings(family, t.select(names)), compression=codec,
+                       data_page_version="2.0" if i % 2 else "1.0", row_group_size=7, data_page_size=60,
+                       write_batch_size=4, store_schema=False, write_statistics=i % 5 == 4)
+    times = pa.table({"t": pa.array([5, None, 7 * 10 ** 17], pa.timestamp("ns"))})
+    pq.write_table(times, os.path.join(folder, "int96.parquet"), use_deprecated_int96_timestamps=True,
+                   store_schema=False, write_statistics=False, compression="NONE", use_dictionary=False)
+
+
 def shared(folder):
     lines = []
     for name in sorted(os.listdir(os.path.join(folder, "good"))):
@@ -443,4 +462,4 @@ if __name__ == "__main__":
     if command == "large":
         large(arguments[0], float(arguments[1]) if len(arguments) > 1 else 5.0)
     else:
-        {"live": live, "fixtures": fixtures, "shared": shared, "written": written}[command](*arguments)
+        {"live": live, "fixtures": fixtures, "seeds": seeds, "shared": shared, "written": written}[command](*arguments)
