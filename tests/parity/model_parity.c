@@ -66,7 +66,8 @@ static void fill_store(model_run *run)
         snprintf(key, sizeof key, "%s/%s", run->weights, spec->name);
         size_t count = (size_t)bdpo_shape_count(&spec->shape);
         float *values = model_floats(count);
-        model_fill_parameter(values, count, spec->name, spec->shape.n_dims, spec->shape.dim[0], key);
+        model_fill_parameter(values, count, spec->name, spec->shape.n_dims, spec->shape.dim[0],
+                             key);
         CHECK_OK(
             bdpo_store_write(run->store, BDPO_PARAM, spec->name, values, count * sizeof *values));
         bdpo_free(values);
