@@ -10,7 +10,7 @@
 
 // What the published model's raw number is shifted by and divided by.
 #define BDPO_IMAGE_REWARD_MEAN 0.16717362830052426
-#define BDPO_IMAGE_REWARD_STD 1.0333394966054072
+#define BDPO_IMAGE_REWARD_STD  1.0333394966054072
 
 // The sizes of a checkpoint. `med_config` is the path of BLIP's configuration of its text encoder,
 // or NULL: then heads are 64 wide. BAD_FILE names the tensor or the field that does not fit.

@@ -1,5 +1,5 @@
-// The tokenizer of BERT (uncased): words are cut at whitespace and punctuation, freed of accents and
-// capitals, and each is cut into the longest pieces that the vocabulary has. Ids equal those of
+// The tokenizer of BERT (uncased): words are cut at whitespace and punctuation, freed of accents
+// and capitals, and each is cut into the longest pieces that the vocabulary has. Ids equal those of
 // transformers 4's BertTokenizer (the slow one, which ImageReward uses) on any text; docs/text.md
 // says where the fast one differs.
 //
@@ -23,8 +23,8 @@ typedef struct bdpo_wordpiece_options {
 // What BLIP's init_tokenizer() adds.
 extern const bdpo_wordpiece_options bdpo_wordpiece_of_blip;
 
-// Reads vocab.txt (one token a line), a tokenizer.json of the same kind, or a folder that has one of
-// them. `options` may be NULL. *out is the caller's, released by bdpo_wordpiece_free().
+// Reads vocab.txt (one token a line), a tokenizer.json of the same kind, or a folder that has one
+// of them. `options` may be NULL. *out is the caller's, released by bdpo_wordpiece_free().
 // BDPO_NOT_FOUND where there is no such file, BDPO_BAD_FILE names file, line or key, what was found
 // and what was expected; UNSUPPORTED a tokenizer.json whose steps are others than BERT's.
 BDPO_MUST_CHECK bdpo_status bdpo_wordpiece_open(bdpo_wordpiece **out, const char *path,
@@ -32,7 +32,7 @@ BDPO_MUST_CHECK bdpo_status bdpo_wordpiece_open(bdpo_wordpiece **out, const char
 void bdpo_wordpiece_free(bdpo_wordpiece *wordpiece); // NULL is fine
 
 typedef struct bdpo_wordpiece_info {
-    int n_ids; // all ids are below: rows of the embedding table
+    int n_ids;                        // all ids are below: rows of the embedding table
     int32_t begin, end, pad, unknown; // [CLS], [SEP], [PAD], [UNK]
 } bdpo_wordpiece_info;
 bdpo_wordpiece_info bdpo_wordpiece_get_info(const bdpo_wordpiece *wordpiece);
