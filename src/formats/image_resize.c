@@ -12,6 +12,9 @@
 //
 // The pass across takes 16 rows together, column by column, so that both passes are the same sum
 // over neighbours in memory.
+//
+// Every output pixel is a sum of its own, so a part of the result costs a part of the work: each
+// pass makes only the rows and columns that the part needs.
 #include "formats/image_resize.h"
 
 #include <math.h>
@@ -81,11 +84,19 @@ static const struct {
 
 // ---- weights -------------------------------------------------------------------------------
 
-// For each output pixel, its first tap, how many there are, and their weights.
+// A run of pixels along an axis.
+typedef struct span {
+    int from, count;
+} span;
+
+// For each output pixel of a span, its first tap (counted from the first of all), how many there
+// are, and their weights.
 typedef struct axis {
-    int n_out, most; // most: the stride of `weights`
+    double scale;    // n_in / n_out
+    int n_out, most; // n_out: of the span; most: the stride of `weights`
     int *first, *count;
     int32_t *weights;
+    span taps; // of all pixels together
 } axis;
 
 static void axis_release(axis *a)
@@ -93,6 +104,7 @@ static void axis_release(axis *a)
     bdpo_free(a->first);
     bdpo_free(a->count);
     bdpo_free(a->weights);
+    *a = (axis){0};
 }
 
 static int32_t fixed_point(double w)
@@ -100,10 +112,11 @@ static int32_t fixed_point(double w)
     return (int32_t)(w * (1 << BDPO_RESIZE_BITS) + (w < 0 ? -0.5 : 0.5));
 }
 
-static void weigh_pixel(axis *a, double *w, int x, int n_in, bdpo_image_filter filter)
+// Output pixel `at` of the whole axis, which is pixel x of the span.
+static void weigh_pixel(axis *a, double *w, int x, int at, int n_in, bdpo_image_filter filter)
 {
-    double scale = (double)n_in / a->n_out, stretch = scale < 1.0 ? 1.0 : scale;
-    double support = filters[filter].support * stretch, center = (x + 0.5) * scale, sum = 0.0;
+    double scale = a->scale, stretch = scale < 1.0 ? 1.0 : scale;
+    double support = filters[filter].support * stretch, center = (at + 0.5) * scale, sum = 0.0;
     int from = (int)(center - support + 0.5), to = (int)(center + support + 0.5);
     if (from < 0) from = 0;
     if (to > n_in) to = n_in;
@@ -117,21 +130,37 @@ static void weigh_pixel(axis *a, double *w, int x, int n_in, bdpo_image_filter f
     a->count[x] = to - from;
 }
 
-static bdpo_status axis_init(axis *a, int n_in, int n_out, bdpo_image_filter filter)
+static void gather_taps(axis *a)
+{
+    int from = a->first[0], to = 0;
+    for (int x = 0; x < a->n_out; x++) {
+        int end = a->first[x] + a->count[x];
+        if (a->first[x] < from) from = a->first[x];
+        if (end > to) to = end;
+    }
+    a->taps = (span){from, to - from};
+    for (int x = 0; x < a->n_out; x++) a->first[x] -= from;
+}
+
+// The pixels `out` of an axis that goes from n_in to n_out.
+static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_filter filter)
 {
     double scale = (double)n_in / n_out;
     double support = filters[filter].support * (scale < 1.0 ? 1.0 : scale);
-    *a = (axis){.n_out = n_out, .most = (int)ceil(support) * 2 + 1};
-    a->first = bdpo_alloc((size_t)n_out, sizeof *a->first);
-    a->count = bdpo_alloc((size_t)n_out, sizeof *a->count);
-    a->weights = bdpo_alloc((size_t)n_out * (size_t)a->most, sizeof *a->weights);
+    *a = (axis){.scale = scale, .n_out = out.count, .most = (int)ceil(support) * 2 + 1};
+    a->first = bdpo_alloc((size_t)out.count, sizeof *a->first);
+    a->count = bdpo_alloc((size_t)out.count, sizeof *a->count);
+    a->weights = bdpo_alloc((size_t)out.count * (size_t)a->most, sizeof *a->weights);
     double *w = bdpo_alloc((size_t)a->most, sizeof *w);
     bool ok = a->first && a->count && a->weights && w;
-    for (int x = 0; ok && x < n_out; x++) weigh_pixel(a, w, x, n_in, filter);
+    for (int x = 0; ok && x < out.count; x++) weigh_pixel(a, w, x, out.from + x, n_in, filter);
     bdpo_free(w);
-    if (ok) return BDPO_OK;
+    if (ok) {
+        gather_taps(a);
+        return BDPO_OK;
+    }
     axis_release(a);
-    return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for %d weights", n_out);
+    return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for %d weights", out.count);
 }
 
 // ---- the two passes ------------------------------------------------------------------------
@@ -144,21 +173,24 @@ static void strip_across(uint8_t *out, const uint8_t *in, const axis *a, int cha
                        a->weights + (size_t)x * (size_t)a->most, a->count[x]);
 }
 
-// The last rows of a picture that do not fill a strip go through a copy that does.
-static void across(bdpo_image *out, const bdpo_image *in, const axis *a, uint8_t *columns_in,
-                   uint8_t *columns_out, uint8_t *ragged)
+// The last rows that do not fill a strip go through a copy that does.
+static void across(bdpo_image *out, const bdpo_image *in, span rows, const axis *a, int first,
+                   uint8_t *columns_in, uint8_t *columns_out, uint8_t *ragged)
 {
-    size_t in_bytes = (size_t)in->width * (size_t)in->channels,
-           out_bytes = (size_t)out->width * (size_t)out->channels;
-    for (int y = 0; y < in->height; y += STRIP) {
-        const uint8_t *rows = in->pixels + (size_t)y * in_bytes;
+    size_t channels = (size_t)in->channels, stride = (size_t)in->width * channels;
+    size_t in_bytes = (size_t)a->taps.count * channels, out_bytes = (size_t)out->width * channels;
+    const uint8_t *begin = in->pixels + (size_t)rows.from * stride + (size_t)first * channels;
+    for (int y = 0; y < rows.count; y += STRIP) {
+        const uint8_t *from = begin + (size_t)y * stride;
         uint8_t *to = out->pixels + (size_t)y * out_bytes;
-        int left = in->height - y;
+        int left = rows.count - y;
         if (left < STRIP) {
-            memcpy(ragged, rows, (size_t)left * in_bytes);
-            rows = ragged;
+            for (int i = 0; i < left; i++)
+                memcpy(ragged + (size_t)i * in_bytes, from + (size_t)i * stride, in_bytes);
+            table()->gather_strip(columns_in, ragged, in_bytes, in_bytes);
+        } else {
+            table()->gather_strip(columns_in, from, stride, in_bytes);
         }
-        table()->gather_strip(columns_in, rows, in_bytes, in_bytes);
         strip_across(columns_out, columns_in, a, in->channels);
         if (left < STRIP) {
             table()->scatter_strip(ragged, out_bytes, columns_out, out_bytes);
@@ -169,47 +201,35 @@ static void across(bdpo_image *out, const bdpo_image *in, const axis *a, uint8_t
     }
 }
 
-static bdpo_status resize_across(bdpo_image *out, const bdpo_image *in, int width,
-                                 bdpo_image_filter filter)
+// out [rows.count, a->n_out] of those rows of `in`, whose column `first` is the first tap.
+static bdpo_status resize_across(bdpo_image *out, const bdpo_image *in, span rows, const axis *a,
+                                 int first)
 {
-    axis a;
-    TRY(bdpo_image_new(out, width, in->height, in->mode));
-    bdpo_status status = axis_init(&a, in->width, width, filter);
-    if (status != BDPO_OK) {
-        bdpo_image_release(out);
-        return status;
-    }
-    size_t in_bytes = (size_t)in->width * (size_t)in->channels * STRIP,
-           out_bytes = (size_t)width * (size_t)in->channels * STRIP;
+    TRY(bdpo_image_new(out, a->n_out, rows.count, in->mode));
+    size_t in_bytes = (size_t)a->taps.count * (size_t)in->channels * STRIP,
+           out_bytes = (size_t)a->n_out * (size_t)in->channels * STRIP;
     size_t largest = in_bytes > out_bytes ? in_bytes : out_bytes;
     uint8_t *room = bdpo_alloc(in_bytes + out_bytes + largest, 1);
-    if (room) {
-        across(out, in, &a, room, room + in_bytes, room + in_bytes + out_bytes);
-    } else {
-        status = bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for a strip of %d rows", STRIP);
+    if (!room) {
         bdpo_image_release(out);
+        return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for a strip of %d rows", STRIP);
     }
+    across(out, in, rows, a, first, room, room + in_bytes, room + in_bytes + out_bytes);
     bdpo_free(room);
-    axis_release(&a);
-    return status;
+    return BDPO_OK;
 }
 
-static bdpo_status resize_down(bdpo_image *out, const bdpo_image *in, int height,
-                               bdpo_image_filter filter)
+// out [a->n_out, columns.count] of those columns of `in`, whose row `first` is the first tap.
+static bdpo_status resize_down(bdpo_image *out, const bdpo_image *in, span columns, const axis *a,
+                               int first)
 {
-    axis a;
-    TRY(bdpo_image_new(out, in->width, height, in->mode));
-    bdpo_status status = axis_init(&a, in->height, height, filter);
-    if (status != BDPO_OK) {
-        bdpo_image_release(out);
-        return status;
-    }
-    size_t row_bytes = (size_t)in->width * (size_t)in->channels;
-    for (int y = 0; y < height; y++)
-        table()->weigh(out->pixels + (size_t)y * row_bytes,
-                       in->pixels + (size_t)a.first[y] * row_bytes, row_bytes, row_bytes,
-                       a.weights + (size_t)y * (size_t)a.most, a.count[y]);
-    axis_release(&a);
+    TRY(bdpo_image_new(out, columns.count, a->n_out, in->mode));
+    size_t channels = (size_t)in->channels, stride = (size_t)in->width * channels,
+           row_bytes = (size_t)columns.count * channels;
+    const uint8_t *begin = in->pixels + (size_t)first * stride + (size_t)columns.from * channels;
+    for (int y = 0; y < a->n_out; y++)
+        table()->weigh(out->pixels + (size_t)y * row_bytes, begin + (size_t)a->first[y] * stride,
+                       stride, row_bytes, a->weights + (size_t)y * (size_t)a->most, a->count[y]);
     return BDPO_OK;
 }
 
@@ -220,45 +240,72 @@ static bdpo_status copy(bdpo_image *out, const bdpo_image *in)
     return BDPO_OK;
 }
 
-static bool goes_down_first(const bdpo_image *in, int width, int height, bdpo_pillow_order order)
+// What is asked for: the picture at width x height, of that the part.
+typedef struct target {
+    int width, height;
+    span columns, rows;
+    bdpo_image_filter filter;
+    bdpo_pillow_order order;
+} target;
+
+static bool goes_down_first(const bdpo_image *in, const target *t)
 {
-    int64_t lost_width = (int64_t)in->width - width, lost_height = (int64_t)in->height - height;
+    int64_t lost_width = (int64_t)in->width - t->width,
+            lost_height = (int64_t)in->height - t->height;
     if (lost_height <= 0) return false;
-    return order == BDPO_PILLOW_13 ? lost_height > 2 * lost_width
-                                   : in->height > (int64_t)in->width * 100;
+    return t->order == BDPO_PILLOW_13 ? lost_height > 2 * lost_width
+                                      : in->height > (int64_t)in->width * 100;
 }
 
-static bdpo_status resize_smooth(bdpo_image *out, const bdpo_image *in, int width, int height,
-                                 bdpo_image_filter filter, bdpo_pillow_order order)
+// The first pass keeps the other axis, but of it only what the second pass reads.
+static bdpo_status two_passes(bdpo_image *out, const bdpo_image *in, const target *t, const axis *x,
+                              const axis *y)
 {
-    bool across_needed = width != in->width, down_needed = height != in->height;
-    bool down_first = goes_down_first(in, width, height, order);
     bdpo_image between;
-    if (!across_needed && !down_needed) return copy(out, in);
-    if (!down_needed) return resize_across(out, in, width, filter);
-    if (!across_needed) return resize_down(out, in, height, filter);
-    if (down_first)
-        TRY(resize_down(&between, in, height, filter));
-    else
-        TRY(resize_across(&between, in, width, filter));
-    bdpo_status status = down_first ? resize_across(out, &between, width, filter)
-                                    : resize_down(out, &between, height, filter);
+    bdpo_status status;
+    if (goes_down_first(in, t)) {
+        TRY(resize_down(&between, in, x->taps, y, y->taps.from));
+        status = resize_across(out, &between, (span){0, y->n_out}, x, 0);
+    } else {
+        TRY(resize_across(&between, in, y->taps, x, x->taps.from));
+        status = resize_down(out, &between, (span){0, x->n_out}, y, 0);
+    }
     bdpo_image_release(&between);
+    return status;
+}
+
+static bdpo_status resize_smooth(bdpo_image *out, const bdpo_image *in, const target *t)
+{
+    axis x = {0}, y = {0};
+    bool across_needed = t->width != in->width, down_needed = t->height != in->height;
+    bdpo_status status = BDPO_OK;
+    if (across_needed) status = axis_init(&x, in->width, t->width, t->columns, t->filter);
+    if (status == BDPO_OK && down_needed)
+        status = axis_init(&y, in->height, t->height, t->rows, t->filter);
+    if (status == BDPO_OK && across_needed && down_needed)
+        status = two_passes(out, in, t, &x, &y);
+    else if (status == BDPO_OK)
+        status = across_needed ? resize_across(out, in, t->rows, &x, x.taps.from)
+                               : resize_down(out, in, t->columns, &y, y.taps.from);
+    axis_release(&x);
+    axis_release(&y);
     return status;
 }
 
 // ---- nearest -------------------------------------------------------------------------------
 
 // Positions are summed up, not multiplied: the rounding is part of the result.
-static void nearest_positions(int *out, int n_out, int n_in)
+static void nearest_positions(int *out, span of, int n_out, int n_in)
 {
     double scale = (double)n_in / n_out, position = scale * 0.5;
-    for (int i = 0; i < n_out; i++, position += scale)
+    for (int i = 0; i < of.from; i++) position += scale;
+    for (int i = 0; i < of.count; i++, position += scale)
         out[i] = position < n_in ? (int)position : n_in - 1;
 }
 
-static bdpo_status resize_nearest(bdpo_image *out, const bdpo_image *in, int width, int height)
+static bdpo_status resize_nearest(bdpo_image *out, const bdpo_image *in, const target *t)
 {
+    int width = t->columns.count, height = t->rows.count;
     TRY(bdpo_image_new(out, width, height, in->mode));
     int *xs = bdpo_alloc((size_t)width + (size_t)height, sizeof *xs);
     if (!xs) {
@@ -266,8 +313,8 @@ static bdpo_status resize_nearest(bdpo_image *out, const bdpo_image *in, int wid
         return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for %d positions", width);
     }
     int *ys = xs + width;
-    nearest_positions(xs, width, in->width);
-    nearest_positions(ys, height, in->height);
+    nearest_positions(xs, t->columns, t->width, in->width);
+    nearest_positions(ys, t->rows, t->height, in->height);
     size_t n = (size_t)in->channels;
     uint8_t *to = out->pixels;
     for (int y = 0; y < height; y++) {
@@ -305,15 +352,35 @@ static void unpremultiply(bdpo_image *image)
     }
 }
 
-static bdpo_status resize_alpha(bdpo_image *out, const bdpo_image *in, int width, int height,
-                                bdpo_image_filter filter, bdpo_pillow_order order)
+static bdpo_status resize_alpha(bdpo_image *out, const bdpo_image *in, const target *t)
 {
     bdpo_image premultiplied;
     TRY(copy(&premultiplied, in));
     premultiply(&premultiplied);
-    bdpo_status status = resize_smooth(out, &premultiplied, width, height, filter, order);
+    bdpo_status status = resize_smooth(out, &premultiplied, t);
     bdpo_image_release(&premultiplied);
     if (status == BDPO_OK) unpremultiply(out);
+    return status;
+}
+
+// ---- the calls -----------------------------------------------------------------------------
+
+static bdpo_status resize(bdpo_image *out, const bdpo_image *image, const target *t)
+{
+    bool alpha = image->mode == BDPO_IMAGE_RGBA || image->mode == BDPO_IMAGE_GREY_ALPHA;
+    bdpo_status status;
+    *out = (bdpo_image){0};
+    if (t->width == image->width && t->height == image->height)
+        status = bdpo_image_crop(out, image, t->columns.from, t->rows.from, t->columns.count,
+                                 t->rows.count);
+    else if (t->filter == BDPO_FILTER_NEAREST || image->mode == BDPO_IMAGE_BILEVEL ||
+             image->mode == BDPO_IMAGE_PALETTE)
+        status = resize_nearest(out, image, t);
+    else if (alpha)
+        status = resize_alpha(out, image, t);
+    else
+        status = resize_smooth(out, image, t);
+    if (status == BDPO_OK) out->orientation = image->orientation;
     return status;
 }
 
@@ -327,18 +394,25 @@ bdpo_status bdpo_image_resize_in_order(bdpo_image *out, const bdpo_image *image,
                                        int height, bdpo_image_filter filter,
                                        bdpo_pillow_order order)
 {
-    bool alpha = image->mode == BDPO_IMAGE_RGBA || image->mode == BDPO_IMAGE_GREY_ALPHA;
-    bdpo_status status;
+    bdpo_image_part whole = {.left = 0, .top = 0, .width = width, .height = height};
+    return bdpo_image_resize_part(out, image, width, height, &whole, filter, order);
+}
+
+bdpo_status bdpo_image_resize_part(bdpo_image *out, const bdpo_image *image, int width, int height,
+                                   const bdpo_image_part *part, bdpo_image_filter filter,
+                                   bdpo_pillow_order order)
+{
     *out = (bdpo_image){0};
-    if (width == image->width && height == image->height)
-        status = copy(out, image);
-    else if (filter == BDPO_FILTER_NEAREST || image->mode == BDPO_IMAGE_BILEVEL ||
-             image->mode == BDPO_IMAGE_PALETTE)
-        status = resize_nearest(out, image, width, height);
-    else if (alpha)
-        status = resize_alpha(out, image, width, height, filter, order);
-    else
-        status = resize_smooth(out, image, width, height, filter, order);
-    if (status == BDPO_OK) out->orientation = image->orientation;
-    return status;
+    if (part->width < 1 || part->height < 1 || part->left < 0 || part->top < 0 ||
+        part->width > width - part->left || part->height > height - part->top ||
+        part->width > BDPO_IMAGE_MAX_SIDE || part->height > BDPO_IMAGE_MAX_SIDE)
+        return bdpo_fail(BDPO_BAD_ARGUMENT, "resizing: %d x %d at (%d, %d) of a picture of %d x %d",
+                         part->width, part->height, part->left, part->top, width, height);
+    target t = {.width = width,
+                .height = height,
+                .columns = {part->left, part->width},
+                .rows = {part->top, part->height},
+                .filter = filter,
+                .order = order};
+    return resize(out, image, &t);
 }

@@ -32,4 +32,15 @@ BDPO_MUST_CHECK bdpo_status bdpo_image_resize_in_order(bdpo_image *out, const bd
                                                        bdpo_image_filter filter,
                                                        bdpo_pillow_order order);
 
+// The part of that at (left, top), which must lie in it: the bytes of resizing and cropping, but
+// only the part is computed, and the whole may be larger than a picture may be.
+typedef struct bdpo_image_part {
+    int left, top, width, height;
+} bdpo_image_part;
+BDPO_MUST_CHECK bdpo_status bdpo_image_resize_part(bdpo_image *out, const bdpo_image *image,
+                                                   int width, int height,
+                                                   const bdpo_image_part *part,
+                                                   bdpo_image_filter filter,
+                                                   bdpo_pillow_order order);
+
 #endif

@@ -248,4 +248,5 @@ def main():
     describe_floats()
 
 
-main()
+if __name__ == "__main__":
+    main()
