@@ -6,7 +6,7 @@
 #include "scorers/image_reward.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -205,21 +205,15 @@ static bdpo_status make_room(image_reward *m)
     return bdpo_fail(BDPO_NO_MEMORY, "no memory for ImageReward's pictures");
 }
 
-static bdpo_status set_text(json_t *object, const char *key, const char *text)
-{
-    if (json_object_set_new(object, key, json_string(text)) == 0) return BDPO_OK;
-    return bdpo_fail(BDPO_NO_MEMORY, "no memory for a scorer's settings");
-}
-
+// What else changes the numbers.
 static bdpo_status describe(bdpo_scorer *scorer, const char *vocabulary)
 {
     const char *hash;
-    char tokens[16];
     TRY(bdpo_shared_sha256(&hash, scorer->shared, vocabulary));
-    snprintf(tokens, sizeof tokens, "%d", TOKENS);
-    TRY(set_text(scorer->settings, "tokenizer", "bert-base-uncased, slow"));
-    TRY(set_text(scorer->settings, "vocabulary", hash));
-    return set_text(scorer->settings, "tokens", tokens);
+    int failed = json_object_set_new(scorer->settings, "tokenizer", json_string("wordpiece-slow")) |
+                 json_object_set_new(scorer->settings, "vocabulary", json_string(hash)) |
+                 json_object_set_new(scorer->settings, "tokens", json_integer(TOKENS));
+    return failed ? bdpo_fail(BDPO_NO_MEMORY, "no memory for a scorer's settings") : BDPO_OK;
 }
 
 static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
@@ -356,9 +350,12 @@ static bdpo_status score(bdpo_scorer *scorer, const bdpo_score_case *cases, int 
     return BDPO_OK;
 }
 
-const bdpo_scorer_family bdpo_image_reward_family = {
+static const char *const fields[] = {"preprocess", "vision_heads", "text_heads", NULL};
+
+const bdpo_scorer_family bdpo_family_image_reward = {
     .name = "image-reward",
     .open = open_scorer,
     .score = score,
     .close = close_scorer,
+    .fields = fields,
 };

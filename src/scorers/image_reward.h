@@ -13,6 +13,6 @@
 
 #include "scorers/scorer.h"
 
-extern const bdpo_scorer_family bdpo_image_reward_family;
+extern const bdpo_scorer_family bdpo_family_image_reward;
 
 #endif

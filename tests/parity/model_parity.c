@@ -50,8 +50,8 @@ static bool is_embedding(const char *name)
            ends_with(name, "cls_token");
 }
 
-static void fill_parameter(float *values, size_t count, const char *name, int n_dims,
-                           int64_t n_outputs, const char *key)
+void model_fill_parameter(float *values, size_t count, const char *name, int n_dims,
+                          int64_t n_outputs, const char *key)
 {
     double scale = 1 / sqrt((double)count / (double)n_outputs);
     if (ends_with(name, "bias"))
@@ -72,7 +72,8 @@ static void fill_store(model_run *run)
         snprintf(key, sizeof key, "%s/%s", run->weights, spec->name);
         size_t count = (size_t)bdpo_shape_count(&spec->shape);
         float *values = model_floats(count);
-        fill_parameter(values, count, spec->name, spec->shape.n_dims, spec->shape.dim[0], key);
+        model_fill_parameter(values, count, spec->name, spec->shape.n_dims, spec->shape.dim[0],
+                             key);
         CHECK_OK(
             bdpo_store_write(run->store, BDPO_PARAM, spec->name, values, count * sizeof *values));
         bdpo_free(values);

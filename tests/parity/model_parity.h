@@ -55,6 +55,11 @@ int model_run_compare(model_run *run, const fixture *f, bool compact, bool parti
 void model_run_compare_tensor(const model_run *run, const fixture *f, const char *name,
                               const float *values, size_t count);
 
+// A parameter's values by its name and `key`, in the store's order; of n_dims axes, the first of
+// n_outputs.
+void model_fill_parameter(float *values, size_t count, const char *name, int n_dims,
+                          int64_t n_outputs, const char *key);
+
 // Frees by bdpo_free().
 float *model_floats(size_t count);
 

@@ -154,7 +154,8 @@ def compare_fast(folder):
     for kind, points in sorted(by_kind.items()):
         shown = " ".join("%04X" % p for p in points[:12])
         print(f"  {kind}: {len(points)} characters, {shown}{' ..' if len(points) > 12 else ''}")
-    rest = [x for x in differing if x[0] not in set(single)]
+    alone = set(single)
+    rest = [x for x in differing if x[0] not in alone]
     known = {chr(p) for points in by_kind.values() for p in points}
     other = [x for x in rest if not known & set(x[0])]
     print(f"  of {len(rest)} other texts {len(other)} hold none of these characters")
