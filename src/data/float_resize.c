@@ -71,7 +71,7 @@ static void weigh_plainly(axis *a, int x, float scale)
     enum { TAPS = 4 };
     int *at = a->at + (size_t)x * (size_t)a->most;
     float *w = a->weights + (size_t)x * (size_t)a->most;
-    float real = scale * ((float)x + 0.5F) - 0.5F;
+    float real = fmaf(scale, (float)x + 0.5F, -0.5F); // as PyTorch's compilers do
     int base = (int)floorf(real);
     if (base > a->n_in - 1) base = a->n_in - 1;
     float t = real - (float)base;

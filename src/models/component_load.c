@@ -31,7 +31,7 @@ __attribute__((format(printf, 2, 3))) static void tell(problems *p, const char *
     p->used += (size_t)n < left ? (size_t)n : left - 1;
 }
 
-// Equal but for a kernel of 1x1 that only one of them states.
+// Equal but for a kernel of 1x1 that only one of them states, or a scalar's axis of one.
 static bool same_shape(const bdpo_stored_tensor *t, const bdpo_shape *shape)
 {
     int n = t->n_dims < shape->n_dims ? t->n_dims : shape->n_dims;
@@ -41,7 +41,7 @@ static bool same_shape(const bdpo_stored_tensor *t, const bdpo_shape *shape)
         if (t->dim[i] != 1) return false;
     for (int i = n; i < shape->n_dims; i++)
         if (shape->dim[i] != 1) return false;
-    return t->n_dims == shape->n_dims || n == 2;
+    return t->n_dims == shape->n_dims || n == 2 || n == 0;
 }
 
 static void compare_one(problems *p, const bdpo_component *c, const bdpo_param_spec *spec)

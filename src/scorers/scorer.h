@@ -93,6 +93,9 @@ typedef struct bdpo_scorer_family {
     // A failure ends the session's call; what concerns one item goes into its reason.
     bdpo_status (*score)(bdpo_scorer *scorer, const bdpo_score_case *cases, int n);
     void (*close)(bdpo_scorer *scorer); // also after a failed open; NULL is fine
+    // Its fields beside name, family, checkpoint, tokenizer, backbone and comment; the last is
+    // NULL. Others are refused. NULL: not checked.
+    const char *const *fields;
 } bdpo_scorer_family;
 
 // Parts of models that the scorers of a session have in common, each under a key that says what it
@@ -127,10 +130,15 @@ struct bdpo_scorer {
 };
 
 // Reads the field "preprocess" of a configuration, a word or an object {"kind", "size", "mean",
-// "std", "antialias", "pillow", "exif"}, and writes it into the settings. `size` is the model's and
-// holds unless the field says another.
+// "std", "antialias", "pillow", "alpha", "exif"}, and writes it into the settings. `size` is the
+// model's.
 BDPO_MUST_CHECK bdpo_status bdpo_scorer_preprocess(bdpo_preprocess *out, bdpo_scorer *scorer,
                                                    bdpo_preprocess_kind fallback, int size);
+
+// A path in a field of the configuration, which stands relative to the configuration's file. NULL
+// where the field is absent. Lives as long as the scorer.
+BDPO_MUST_CHECK bdpo_status bdpo_scorer_path(const char **out, bdpo_scorer *scorer,
+                                             const char *field);
 
 // ---- opening -----------------------------------------------------------------------------------
 
