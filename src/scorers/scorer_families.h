@@ -6,6 +6,7 @@
 
 extern const bdpo_scorer_family bdpo_family_clip;      // cosine of a CLIP's two embeddings
 extern const bdpo_scorer_family bdpo_family_aesthetic; // a linear head on a CLIP's image embedding
-extern const bdpo_scorer_family bdpo_family_external;  // another program
+extern const bdpo_scorer_family bdpo_family_image_reward; // a head on BLIP's text encoder
+extern const bdpo_scorer_family bdpo_family_external;     // another program
 
 #endif

@@ -1,9 +1,16 @@
-// The family of ImageReward: one picture's rows and one prompt's ids are features; text encoder and
-// head run for each pair of them.
+// ImageReward: how well a person would like a picture for a prompt, about -2.3 to 2. One picture's
+// rows and one prompt's ids are features; text encoder and head run for each pair.
 //
-// Its plans have fixed shapes that are filled up with zeros, so that a score's bits do not depend
+// Fields of a configuration, beside those of every scorer:
+// - checkpoint: ImageReward.pt, a safetensors file of the same names, or a folder with one of them.
+//   A med_config.json beside it is read.
+// - tokenizer: bert-base-uncased's vocab.txt or tokenizer.json, or a folder with one of them; else
+//   it is looked for beside the checkpoint, there also in "bert-base-uncased".
+// - vision_heads, text_heads: of sizes that were not published; else one to 64 channels.
+//
+// The plans have fixed shapes that are filled up with zeros, so that a score's bits do not depend
 // on what else is scored beside it.
-#include "scorers/image_reward.h"
+#include "scorers/scorer_families.h"
 
 #include <math.h>
 #include <stddef.h>
