@@ -20,8 +20,9 @@
 #include "models/blip_sizes.h"
 #include "text/wordpiece.h"
 
-// Pictures and pairs of one run, and the tokens of a prompt: the package's max_length.
-enum { PICTURES = 2, PAIRS = 4, TOKENS = 35 };
+// Pairs of one run: more would be a few percent faster, and slower where there is but one. The
+// tokens of a prompt are the package's max_length.
+enum { PAIRS = 2, TOKENS = 35 };
 
 // What the model's number is shifted by and divided by.
 static const double reward_mean = 0.16717362830052426, reward_deviation = 1.0333394966054072;
@@ -43,8 +44,8 @@ typedef struct image_reward {
     bdpo_store *store;
     bdpo_graph *vision_graph, *reward_graph;
     bdpo_plan *vision, *reward;
-    size_t n_pixels, n_rows;  // floats of one picture
-    float *pixels, *features; // [PICTURES, n_pixels], [max(PICTURES, PAIRS), n_rows]
+    size_t n_pixels, n_rows; // floats of one picture
+    float *rows;             // [PAIRS, n_rows]
     int32_t ids[PAIRS][TOKENS], lengths[PAIRS];
 } image_reward;
 
@@ -97,7 +98,7 @@ static bdpo_status folder_of(char out[BDPO_PATH_BYTES], const char *path)
     return BDPO_OK;
 }
 
-// The file of the vocabulary, whose hash goes into the settings.
+// The file of the vocabulary.
 static bdpo_status find_vocabulary(const char **out, const bdpo_scorer *scorer, const char *folder)
 {
     static const char *const given[] = {"vocab.txt", "tokenizer.json"};
@@ -179,7 +180,7 @@ static bdpo_status plan_vision(image_reward *m, bdpo_engine *engine)
     const bdpo_vit_config *v = &m->config.vision;
     TRY(bdpo_graph_new(&m->vision_graph, m->store));
     bdpo_graph *g = m->vision_graph;
-    bdpo_shape shape = BDPO_SHAPE(PICTURES, v->image_size, v->image_size, v->channels);
+    bdpo_shape shape = BDPO_SHAPE(1, v->image_size, v->image_size, v->channels);
     bdpo_node *pixels = bdpo_input(g, "pixels", BDPO_F32, shape);
     bdpo_output(g, "rows", bdpo_blip_vision(&(bdpo_builder){.graph = g}, &m->config, pixels));
     TRY(bdpo_graph_check(g));
@@ -206,20 +207,18 @@ static bdpo_status make_room(image_reward *m)
     const bdpo_vit_config *v = &m->config.vision;
     m->n_pixels = (size_t)v->image_size * (size_t)v->image_size * (size_t)v->channels;
     m->n_rows = (size_t)bdpo_vit_rows(v) * (size_t)v->width;
-    m->pixels = bdpo_alloc(PICTURES * m->n_pixels, sizeof *m->pixels);
-    m->features = bdpo_alloc((PAIRS > PICTURES ? PAIRS : PICTURES) * m->n_rows, sizeof(float));
-    if (m->pixels && m->features) return BDPO_OK;
-    return bdpo_fail(BDPO_NO_MEMORY, "no memory for ImageReward's pictures");
+    m->rows = bdpo_alloc(PAIRS * m->n_rows, sizeof *m->rows);
+    return m->rows ? BDPO_OK : bdpo_fail(BDPO_NO_MEMORY, "no memory for ImageReward's pictures");
 }
 
 // What else changes the numbers.
-static bdpo_status describe(bdpo_scorer *scorer, const char *vocabulary)
+static bdpo_status describe(const image_reward *m, json_t *settings)
 {
-    const char *hash;
-    TRY(bdpo_shared_sha256(&hash, scorer->shared, vocabulary));
-    int failed = json_object_set_new(scorer->settings, "tokenizer", json_string("wordpiece-slow")) |
-                 json_object_set_new(scorer->settings, "vocabulary", json_string(hash)) |
-                 json_object_set_new(scorer->settings, "tokens", json_integer(TOKENS));
+    int failed =
+        json_object_set_new(settings, "pipeline", json_string("wordpiece-slow")) |
+        json_object_set_new(settings, "tokens", json_integer(TOKENS)) |
+        json_object_set_new(settings, "vision_heads", json_integer(m->config.vision.heads)) |
+        json_object_set_new(settings, "text_heads", json_integer(m->config.text.heads));
     return failed ? bdpo_fail(BDPO_NO_MEMORY, "no memory for a scorer's settings") : BDPO_OK;
 }
 
@@ -258,7 +257,7 @@ static bdpo_status open_scorer(bdpo_scorer *scorer)
     TRY(plan_reward(m, scorer->engine));
     TRY(set_passes(m, scorer));
     TRY(bdpo_shared_sha256(&scorer->info.sha256, scorer->shared, scorer->info.checkpoint));
-    return describe(scorer, vocabulary);
+    return describe(m, scorer->settings);
 }
 
 static void close_scorer(bdpo_scorer *scorer)
@@ -275,35 +274,21 @@ static void close_scorer(bdpo_scorer *scorer)
     bdpo_tensor_file_close(m->file);
     bdpo_json_free(m->med_config);
     bdpo_wordpiece_free(m->tokenizer);
-    bdpo_free(m->pixels);
-    bdpo_free(m->features);
+    bdpo_free(m->rows);
     bdpo_free(m);
 }
 
 // ---- features ----------------------------------------------------------------------------------
 
-static bdpo_status run_pictures(image_reward *m, void *const *features, const float *const *pixels,
-                                int n)
-{
-    size_t all = PICTURES * m->n_pixels * sizeof(float),
-           rows = PICTURES * m->n_rows * sizeof(float);
-    memset(m->pixels, 0, all);
-    for (int i = 0; i < n; i++)
-        memcpy(m->pixels + (size_t)i * m->n_pixels, pixels[i], m->n_pixels * sizeof(float));
-    TRY(bdpo_plan_write(m->vision, "pixels", m->pixels, all));
-    TRY(bdpo_plan_run(m->vision));
-    TRY(bdpo_plan_read(m->vision, "rows", m->features, rows));
-    for (int i = 0; i < n; i++)
-        memcpy(features[i], m->features + (size_t)i * m->n_rows, m->n_rows * sizeof(float));
-    return BDPO_OK;
-}
-
 static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
                               const float *const *pixels, int n)
 {
     image_reward *m = (image_reward *)pass;
-    for (int i = 0; i < n; i += PICTURES)
-        TRY(run_pictures(m, features + i, pixels + i, n - i < PICTURES ? n - i : PICTURES));
+    for (int i = 0; i < n; i++) {
+        TRY(bdpo_plan_write(m->vision, "pixels", pixels[i], m->n_pixels * sizeof(float)));
+        TRY(bdpo_plan_run(m->vision));
+        TRY(bdpo_plan_read(m->vision, "rows", features[i], m->n_rows * sizeof(float)));
+    }
     return BDPO_OK;
 }
 
@@ -322,15 +307,15 @@ static bdpo_status run_text(bdpo_feature_pass *pass, void *features, const char 
 static bdpo_status write_pairs(image_reward *m, const bdpo_score_case *cases, int n)
 {
     memset(m->ids, 0, sizeof m->ids);
-    memset(m->features, 0, PAIRS * m->n_rows * sizeof(float));
+    memset(m->rows, 0, PAIRS * m->n_rows * sizeof(float));
     for (int i = 0; i < PAIRS; i++) m->lengths[i] = 1;
     for (int i = 0; i < n; i++) {
         const prompt_ids *prompt = cases[i].text;
         memcpy(m->ids[i], prompt->ids, sizeof m->ids[i]);
         m->lengths[i] = prompt->length;
-        memcpy(m->features + (size_t)i * m->n_rows, cases[i].image, m->n_rows * sizeof(float));
+        memcpy(m->rows + (size_t)i * m->n_rows, cases[i].image, m->n_rows * sizeof(float));
     }
-    TRY(bdpo_plan_write(m->reward, "rows", m->features, PAIRS * m->n_rows * sizeof(float)));
+    TRY(bdpo_plan_write(m->reward, "rows", m->rows, PAIRS * m->n_rows * sizeof(float)));
     TRY(bdpo_plan_write(m->reward, "ids", m->ids, sizeof m->ids));
     return bdpo_plan_write(m->reward, "lengths", m->lengths, sizeof m->lengths);
 }
