@@ -61,11 +61,15 @@ static bdpo_status set_heads(int *heads, int given, int width, const bdpo_compon
                              const char *part)
 {
     *heads = given ? given : width / HEAD_WIDTH;
-    if (*heads > 0 && width % *heads == 0) return BDPO_OK;
+    if (given ? width % given == 0 : width % HEAD_WIDTH == 0) return BDPO_OK;
+    if (given)
+        return bdpo_fail(BDPO_BAD_FILE,
+                         "%s: the %s encoder is %d wide, which %d heads do not divide", path_of(c),
+                         part, width, given);
     return bdpo_fail(BDPO_BAD_FILE,
-                     "%s: the %s encoder is %d wide, which %d heads do not divide; expected a "
-                     "multiple of %d, or the number of heads in the configuration",
-                     path_of(c), part, width, *heads ? *heads : 1, HEAD_WIDTH);
+                     "%s: the %s encoder is %d wide, expected a multiple of %d, or the number of "
+                     "its heads in a configuration",
+                     path_of(c), part, width, HEAD_WIDTH);
 }
 
 static int square_root(int number)
