@@ -55,8 +55,8 @@ int model_run_compare(model_run *run, const fixture *f, bool compact, bool parti
 void model_run_compare_tensor(const model_run *run, const fixture *f, const char *name,
                               const float *values, size_t count);
 
-// A parameter's values by its name and `key`, in the store's order; of n_dims axes, the first of
-// n_outputs.
+// The rule of tools/parity/model_weights.py: values of the parameter `name` of `n_outputs` rows,
+// drawn under `key`, in our layout.
 void model_fill_parameter(float *values, size_t count, const char *name, int n_dims,
                           int64_t n_outputs, const char *key);
 
