@@ -44,16 +44,6 @@ void bdpo_bert_params(bdpo_param_list *list, const char *path, const bdpo_bert_c
 
 // ---- graph -------------------------------------------------------------------------------------
 
-static void begin(const bdpo_builder *b, bdpo_segments way)
-{
-    if (b->segments == way) bdpo_segment_begin(b->graph);
-}
-
-static void end(const bdpo_builder *b, bdpo_segments way)
-{
-    if (b->segments == way) bdpo_segment_end(b->graph);
-}
-
 static bdpo_node *project(const bdpo_builder *b, const char *path, const char *name, bdpo_node *x)
 {
     return bdpo_linear_at(b, bdpo_path_join(path, "%s", name).text, x, true, BDPO_NO_ACTIVATION);
@@ -100,14 +90,14 @@ static bdpo_node *layer(const bdpo_builder *b, const char *path, const bdpo_bert
                         bdpo_node *x, bdpo_node *lengths, bdpo_node *rows, bool first_only)
 {
     bdpo_node *asking = first_only ? first_token(b, x) : x;
-    begin(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
     x = attend(b, bdpo_path_join(path, "attention").text, config, asking, x, lengths);
     x = attend(b, bdpo_path_join(path, "crossattention").text, config, x, rows, NULL);
     bdpo_node *y = project(b, path, "intermediate.dense", x);
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     y = add_and_norm(b, path, config, bdpo_gelu(b->graph, y), x);
-    end(b, BDPO_SEGMENTS_LEAN);
-    end(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
     return y;
 }
 

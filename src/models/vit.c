@@ -45,17 +45,6 @@ void bdpo_vit_params(bdpo_param_list *list, const char *path, const bdpo_vit_con
 
 // ---- graph -------------------------------------------------------------------------------------
 
-// A segment that exists under one of the two ways only.
-static void begin(const bdpo_builder *b, bdpo_segments way)
-{
-    if (b->segments == way) bdpo_segment_begin(b->graph);
-}
-
-static void end(const bdpo_builder *b, bdpo_segments way)
-{
-    if (b->segments == way) bdpo_segment_end(b->graph);
-}
-
 static bdpo_node *project(const bdpo_builder *b, const char *path, const char *name, bdpo_node *x)
 {
     return bdpo_linear_at(b, bdpo_path_join(path, "%s", name).text, x, true, BDPO_NO_ACTIVATION);
@@ -67,10 +56,10 @@ static bdpo_node *attend(const bdpo_builder *b, const char *path, const bdpo_vit
 {
     int64_t thirds[] = {config->width, config->width, config->width};
     bdpo_node *part[3] = {0};
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *x = bdpo_layer_norm_at(b, bdpo_path_join(path, "norm1").text, h, config->norm_eps);
     x = project(b, path, "attn.qkv", x);
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     bdpo_split_channels(b->graph, x, 3, thirds, part);
     bdpo_attention_options options = {.heads = config->heads};
     x = bdpo_attention(b->graph, part[0], part[1], part[2], NULL, &options);
@@ -82,13 +71,13 @@ static bdpo_node *attend(const bdpo_builder *b, const char *path, const bdpo_vit
 static bdpo_node *feed_forward(const bdpo_builder *b, const char *path,
                                const bdpo_vit_config *config, bdpo_node *h)
 {
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *x = bdpo_layer_norm_at(b, bdpo_path_join(path, "norm2").text, h, config->norm_eps);
     x = project(b, path, "mlp.fc1", x);
-    end(b, BDPO_SEGMENTS_LEAN);
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     x = project(b, path, "mlp.fc2", bdpo_gelu(b->graph, x));
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     return bdpo_add(b->graph, x, h);
 }
 
@@ -133,9 +122,9 @@ bdpo_node *bdpo_vit(const bdpo_builder *b, const char *path, const bdpo_vit_conf
     x = bdpo_add(b->graph, x, bdpo_param(b->graph, bdpo_path_join(path, "pos_embed").text));
     for (int i = 0; i < config->layers; i++) {
         bdpo_path block = bdpo_path_join(path, "blocks.%d", i);
-        begin(b, BDPO_SEGMENTS_COARSE);
+        bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
         x = feed_forward(b, block.text, config, attend(b, block.text, config, x));
-        end(b, BDPO_SEGMENTS_COARSE);
+        bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
     }
     return bdpo_layer_norm_at(b, bdpo_path_join(path, "norm").text, x, config->norm_eps);
 }
