@@ -147,7 +147,7 @@ BDPO_TEST(real_pictures_give_the_shared_digests)
         n++;
     }
     json_decref(root);
-    CHECK_INT(n, 13);
+    CHECK_INT(n, 14);
 }
 
 // ---- options and refusals ----------------------------------------------------------------------
