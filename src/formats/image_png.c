@@ -4,8 +4,8 @@
 // all that it changes lies in a `job`, which outlives the jump.
 //
 // What Pillow does: tRNS is no alpha; 1-bit grey is mode "1", other grey is scaled to 8 bits;
-// 16-bit samples lose their low byte, but grey without alpha is clipped to 255 (mode "I;16" in
-// Pillow). Stricter than Pillow: checksums, and the end of the file must be there.
+// 16-bit samples lose their low byte, but those of grey without alpha. Stricter than Pillow:
+// checksums, and the end of the file must be there.
 #include <setjmp.h>
 #include <string.h>
 
@@ -79,7 +79,7 @@ static bdpo_image_mode choose_mode(int color, int depth)
 {
     switch (color) {
     case PNG_COLOR_TYPE_GRAY:
-        return depth == 1 ? BDPO_IMAGE_BILEVEL : BDPO_IMAGE_GREY;
+        return depth == 1 ? BDPO_IMAGE_BILEVEL : depth == 16 ? BDPO_IMAGE_GREY_16 : BDPO_IMAGE_GREY;
     case PNG_COLOR_TYPE_GRAY_ALPHA:
         return BDPO_IMAGE_GREY_ALPHA;
     case PNG_COLOR_TYPE_PALETTE:
@@ -143,14 +143,6 @@ static void read_palette(job *j, size_t n_pixels)
     }
 }
 
-static void read_grey_16(job *j, size_t n_pixels)
-{
-    uint8_t *big_endian = new_samples(j, 2 * n_pixels);
-    read_rows(j, big_endian, 2 * (size_t)j->image->width);
-    for (size_t i = 0; i < n_pixels; i++)
-        j->image->pixels[i] = big_endian[2 * i] ? 255 : big_endian[2 * i + 1];
-}
-
 static void read_all(job *j)
 {
     size_t size = j->size;
@@ -167,11 +159,12 @@ static void read_all(job *j)
     size_t n_pixels = (size_t)j->image->width * (size_t)j->image->height;
     if (color == PNG_COLOR_TYPE_PALETTE) {
         read_palette(j, n_pixels);
-    } else if (color == PNG_COLOR_TYPE_GRAY && depth == 16) {
-        read_grey_16(j, n_pixels);
     } else {
         if (depth < 8) png_set_expand_gray_1_2_4_to_8(j->png);
-        if (depth == 16) png_set_strip_16(j->png);
+        if (j->image->mode == BDPO_IMAGE_GREY_16)
+            png_set_swap(j->png); // the low byte first
+        else if (depth == 16)
+            png_set_strip_16(j->png);
         read_rows(j, j->image->pixels, (size_t)j->image->width * (size_t)j->image->channels);
     }
     png_read_end(j->png, j->info);
@@ -266,8 +259,9 @@ static void write_all(job *j, const bdpo_image *image, const bdpo_image_options 
 bdpo_status bdpo_png_encode(bdpo_growing *out, const bdpo_image *image,
                             const bdpo_image_options *options)
 {
-    if (image->mode == BDPO_IMAGE_CMYK)
-        return bdpo_fail(BDPO_BAD_ARGUMENT, "PNG of mode CMYK, expected L, LA, RGB or RGBA");
+    if (image->mode == BDPO_IMAGE_CMYK || image->mode == BDPO_IMAGE_GREY_16)
+        return bdpo_fail(BDPO_BAD_ARGUMENT, "PNG of mode %s, expected L, LA, RGB or RGBA",
+                         bdpo_image_mode_name(image->mode));
     job *j = bdpo_alloc(1, sizeof *j);
     if (!j) return bdpo_fail(BDPO_NO_MEMORY, "PNG: no memory to write it");
     *j = (job){.name = "picture to write", .file = out};

@@ -1,4 +1,4 @@
-// Pillow's resampling on 8-bit pixels. For one axis of n_in to n_out pixels:
+// Pillow's resampling. On 8-bit pixels, for one axis of n_in to n_out pixels:
 //
 //     scale = n_in / n_out, stretch = max(scale, 1), center = (x + 1/2) scale
 //     taps i from trunc(center - support stretch + 1/2) to trunc(center + support stretch + 1/2)
@@ -21,66 +21,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "formats/image_filter.h"
 #include "formats/image_resize_isa.h"
 #include "kernels/isa.h"
 
 BDPO_ISA_TABLE(bdpo_resize_table, bdpo_resize_table)
 
 enum { STRIP = BDPO_RESIZE_STRIP };
-
-// ---- filters -------------------------------------------------------------------------------
-
-static const double pi = 3.14159265358979323846;
-
-static double box(double x)
-{
-    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
-}
-
-static double bilinear(double x)
-{
-    x = fabs(x);
-    return x < 1.0 ? 1.0 - x : 0.0;
-}
-
-static double hamming(double x)
-{
-    x = fabs(x);
-    if (x == 0.0) return 1.0;
-    if (x >= 1.0) return 0.0;
-    x *= pi;
-    return sin(x) / x * (0.54 + 0.46 * cos(x));
-}
-
-static double bicubic(double x)
-{
-    const double a = -0.5;
-    x = fabs(x);
-    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
-    if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
-    return 0.0;
-}
-
-static double sinc(double x)
-{
-    if (x == 0.0) return 1.0;
-    x *= pi;
-    return sin(x) / x;
-}
-
-static double lanczos(double x)
-{
-    return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0;
-}
-
-static const struct {
-    double (*at)(double x);
-    double support;
-} filters[] = {
-    [BDPO_FILTER_BOX] = {box, 0.5},         [BDPO_FILTER_BILINEAR] = {bilinear, 1.0},
-    [BDPO_FILTER_HAMMING] = {hamming, 1.0}, [BDPO_FILTER_BICUBIC] = {bicubic, 2.0},
-    [BDPO_FILTER_LANCZOS] = {lanczos, 3.0},
-};
 
 // ---- weights -------------------------------------------------------------------------------
 
@@ -95,14 +42,16 @@ typedef struct axis {
     double scale;    // n_in / n_out
     int n_out, most; // n_out: of the span; most: the stride of `weights`
     int *first, *count;
-    int32_t *weights;
-    span taps; // of all pixels together
+    double *exact;    // weights
+    int32_t *weights; // in fixed point
+    span taps;        // of all pixels together
 } axis;
 
 static void axis_release(axis *a)
 {
     bdpo_free(a->first);
     bdpo_free(a->count);
+    bdpo_free(a->exact);
     bdpo_free(a->weights);
     *a = (axis){0};
 }
@@ -113,19 +62,23 @@ static int32_t fixed_point(double w)
 }
 
 // Output pixel `at` of the whole axis, which is pixel x of the span.
-static void weigh_pixel(axis *a, double *w, int x, int at, int n_in, bdpo_image_filter filter)
+static void weigh_pixel(axis *a, int x, int at, int n_in, bdpo_image_filter filter)
 {
     double scale = a->scale, stretch = scale < 1.0 ? 1.0 : scale;
-    double support = filters[filter].support * stretch, center = (at + 0.5) * scale, sum = 0.0;
+    double support = bdpo_filter_support(filter) * stretch, center = (at + 0.5) * scale, sum = 0.0;
     int from = (int)(center - support + 0.5), to = (int)(center + support + 0.5);
     if (from < 0) from = 0;
     if (to > n_in) to = n_in;
+    double *w = a->exact + (size_t)x * (size_t)a->most;
     int32_t *weights = a->weights + (size_t)x * (size_t)a->most;
     for (int i = 0; i < to - from; i++) {
-        w[i] = filters[filter].at((i + from - center + 0.5) * (1.0 / stretch));
+        w[i] = bdpo_filter_at(filter, (i + from - center + 0.5) * (1.0 / stretch));
         sum += w[i];
     }
-    for (int i = 0; i < to - from; i++) weights[i] = fixed_point(sum != 0.0 ? w[i] / sum : w[i]);
+    for (int i = 0; i < to - from; i++) {
+        if (sum != 0.0) w[i] /= sum;
+        weights[i] = fixed_point(w[i]);
+    }
     a->first[x] = from;
     a->count[x] = to - from;
 }
@@ -146,21 +99,57 @@ static void gather_taps(axis *a)
 static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_filter filter)
 {
     double scale = (double)n_in / n_out;
-    double support = filters[filter].support * (scale < 1.0 ? 1.0 : scale);
+    double support = bdpo_filter_support(filter) * (scale < 1.0 ? 1.0 : scale);
     *a = (axis){.scale = scale, .n_out = out.count, .most = (int)ceil(support) * 2 + 1};
     a->first = bdpo_alloc((size_t)out.count, sizeof *a->first);
     a->count = bdpo_alloc((size_t)out.count, sizeof *a->count);
     a->weights = bdpo_alloc((size_t)out.count * (size_t)a->most, sizeof *a->weights);
-    double *w = bdpo_alloc((size_t)a->most, sizeof *w);
-    bool ok = a->first && a->count && a->weights && w;
-    for (int x = 0; ok && x < out.count; x++) weigh_pixel(a, w, x, out.from + x, n_in, filter);
-    bdpo_free(w);
+    a->exact = bdpo_alloc((size_t)out.count * (size_t)a->most, sizeof *a->exact);
+    bool ok = a->first && a->count && a->weights && a->exact;
+    for (int x = 0; ok && x < out.count; x++) weigh_pixel(a, x, out.from + x, n_in, filter);
     if (ok) {
         gather_taps(a);
         return BDPO_OK;
     }
     axis_release(a);
     return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for %d weights", out.count);
+}
+
+// ---- 16 bits -------------------------------------------------------------------------------
+
+// A sum in doubles of samples `step` bytes apart, rounded half up.
+static void weigh_16(uint8_t out[2], const uint8_t *in, size_t step, const double *weights, int n)
+{
+    double sum = 0.0;
+    for (int i = 0; i < n; i++, in += step) sum += (in[0] | in[1] << 8) * weights[i];
+    int level = sum < 0.0 ? 0 : sum < 65535.0 ? (int)floor(sum + 0.5) : 65535;
+    out[0] = (uint8_t)(level & 255);
+    out[1] = (uint8_t)(level >> 8);
+}
+
+enum { SAMPLE = 2 }; // bytes
+
+static void across_16(bdpo_image *out, const bdpo_image *in, span rows, const axis *a, int first)
+{
+    uint8_t *to = out->pixels;
+    for (int y = 0; y < rows.count; y++) {
+        size_t row = (size_t)(rows.from + y) * (size_t)in->width + (size_t)first;
+        for (int x = 0; x < a->n_out; x++, to += SAMPLE)
+            weigh_16(to, in->pixels + (row + (size_t)a->first[x]) * SAMPLE, SAMPLE,
+                     a->exact + (size_t)x * (size_t)a->most, a->count[x]);
+    }
+}
+
+static void down_16(bdpo_image *out, const bdpo_image *in, span columns, const axis *a, int first)
+{
+    uint8_t *to = out->pixels;
+    size_t width = (size_t)in->width;
+    for (int y = 0; y < a->n_out; y++) {
+        size_t begin = (size_t)(first + a->first[y]) * width + (size_t)columns.from;
+        for (int x = 0; x < columns.count; x++, to += SAMPLE)
+            weigh_16(to, in->pixels + (begin + (size_t)x) * SAMPLE, width * SAMPLE,
+                     a->exact + (size_t)y * (size_t)a->most, a->count[y]);
+    }
 }
 
 // ---- the two passes ------------------------------------------------------------------------
@@ -206,6 +195,10 @@ static bdpo_status resize_across(bdpo_image *out, const bdpo_image *in, span row
                                  int first)
 {
     TRY(bdpo_image_new(out, a->n_out, rows.count, in->mode));
+    if (in->mode == BDPO_IMAGE_GREY_16) {
+        across_16(out, in, rows, a, first);
+        return BDPO_OK;
+    }
     size_t in_bytes = (size_t)a->taps.count * (size_t)in->channels * STRIP,
            out_bytes = (size_t)a->n_out * (size_t)in->channels * STRIP;
     size_t largest = in_bytes > out_bytes ? in_bytes : out_bytes;
@@ -224,6 +217,10 @@ static bdpo_status resize_down(bdpo_image *out, const bdpo_image *in, span colum
                                int first)
 {
     TRY(bdpo_image_new(out, columns.count, a->n_out, in->mode));
+    if (in->mode == BDPO_IMAGE_GREY_16) {
+        down_16(out, in, columns, a, first);
+        return BDPO_OK;
+    }
     size_t channels = (size_t)in->channels, stride = (size_t)in->width * channels,
            row_bytes = (size_t)columns.count * channels;
     const uint8_t *begin = in->pixels + (size_t)first * stride + (size_t)columns.from * channels;
@@ -294,18 +291,22 @@ static bdpo_status resize_smooth(bdpo_image *out, const bdpo_image *in, const ta
 
 // ---- nearest -------------------------------------------------------------------------------
 
-// Positions are summed up, not multiplied: the rounding is part of the result.
-static void nearest_positions(int *out, span of, int n_out, int n_in)
+// Positions are summed up, but those of wide samples are multiplied: the rounding is part of the
+// result.
+static void nearest_positions(int *out, span of, int n_out, int n_in, bool summed)
 {
     double scale = (double)n_in / n_out, position = scale * 0.5;
     for (int i = 0; i < of.from; i++) position += scale;
-    for (int i = 0; i < of.count; i++, position += scale)
-        out[i] = position < n_in ? (int)position : n_in - 1;
+    for (int i = 0; i < of.count; i++, position += scale) {
+        double at = summed ? position : scale * (of.from + i + 0.5);
+        out[i] = at < n_in ? (int)at : n_in - 1;
+    }
 }
 
 static bdpo_status resize_nearest(bdpo_image *out, const bdpo_image *in, const target *t)
 {
     int width = t->columns.count, height = t->rows.count;
+    bool summed = in->mode != BDPO_IMAGE_GREY_16;
     TRY(bdpo_image_new(out, width, height, in->mode));
     int *xs = bdpo_alloc((size_t)width + (size_t)height, sizeof *xs);
     if (!xs) {
@@ -313,8 +314,8 @@ static bdpo_status resize_nearest(bdpo_image *out, const bdpo_image *in, const t
         return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for %d positions", width);
     }
     int *ys = xs + width;
-    nearest_positions(xs, t->columns, t->width, in->width);
-    nearest_positions(ys, t->rows, t->height, in->height);
+    nearest_positions(xs, t->columns, t->width, in->width, summed);
+    nearest_positions(ys, t->rows, t->height, in->height, summed);
     size_t n = (size_t)in->channels;
     uint8_t *to = out->pixels;
     for (int y = 0; y < height; y++) {

@@ -115,17 +115,6 @@ void bdpo_clip_layers_params(bdpo_param_list *list, const char *path, const bdpo
 
 // ---- graph -------------------------------------------------------------------------------------
 
-// A segment that exists under one of the two ways only.
-static void begin(const bdpo_builder *b, bdpo_segments way)
-{
-    if (b->segments == way) bdpo_segment_begin(b->graph);
-}
-
-static void end(const bdpo_builder *b, bdpo_segments way)
-{
-    if (b->segments == way) bdpo_segment_end(b->graph);
-}
-
 static bdpo_node *project(const bdpo_builder *b, const char *path, const char *name, bdpo_node *x)
 {
     return bdpo_linear_at(b, bdpo_path_join(path, "%s", name).text, x, true, BDPO_NO_ACTIVATION);
@@ -134,13 +123,13 @@ static bdpo_node *project(const bdpo_builder *b, const char *path, const char *n
 static bdpo_node *attend(const bdpo_builder *b, const char *path, const bdpo_clip_tower *tower,
                          bdpo_node *h, bool causal)
 {
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *x =
         bdpo_layer_norm_at(b, bdpo_path_join(path, "layer_norm1").text, h, tower->norm_eps);
     bdpo_node *q = project(b, path, "self_attn.q_proj", x);
     bdpo_node *k = project(b, path, "self_attn.k_proj", x);
     bdpo_node *v = project(b, path, "self_attn.v_proj", x);
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     bdpo_attention_options options = {.heads = tower->heads, .causal = causal};
     bdpo_node *y = bdpo_attention(b->graph, q, k, v, NULL, &options);
     return bdpo_add(b->graph, project(b, path, "self_attn.out_proj", y), h);
@@ -151,15 +140,15 @@ static bdpo_node *attend(const bdpo_builder *b, const char *path, const bdpo_cli
 static bdpo_node *feed_forward(const bdpo_builder *b, const char *path,
                                const bdpo_clip_tower *tower, bdpo_node *h)
 {
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *x =
         bdpo_layer_norm_at(b, bdpo_path_join(path, "layer_norm2").text, h, tower->norm_eps);
     x = project(b, path, "mlp.fc1", x);
-    end(b, BDPO_SEGMENTS_LEAN);
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     x = tower->activation == BDPO_GELU ? bdpo_gelu(b->graph, x) : bdpo_quick_gelu(b->graph, x);
     x = project(b, path, "mlp.fc2", x);
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     return bdpo_add(b->graph, x, h);
 }
 
@@ -168,10 +157,10 @@ bdpo_node *bdpo_clip_layers(const bdpo_builder *b, const char *path, const bdpo_
 {
     for (int i = first; i < last; i++) {
         bdpo_path layer = bdpo_path_join(path, "layers.%d", i);
-        begin(b, BDPO_SEGMENTS_COARSE);
+        bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
         x = attend(b, layer.text, tower, x, causal);
         x = feed_forward(b, layer.text, tower, x);
-        end(b, BDPO_SEGMENTS_COARSE);
+        bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
     }
     return x;
 }

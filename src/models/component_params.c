@@ -58,6 +58,8 @@ bdpo_status bdpo_component_params(bdpo_param_list *list, const bdpo_component_so
         status =
             strcmp(s->spec->class_name, "CLIPModel") == 0 ? add_clip(list, s) : add_text(list, s);
         break;
+    case BDPO_NAMES_OWN:
+        BDPO_BUG("the parameters of %s are their owner's to list", s->spec->class_name);
     }
     return status == BDPO_OK ? bdpo_param_list_check(list) : status;
 }

@@ -8,6 +8,16 @@
 #include "graph/graph.h"
 #include "tensor/tensor.h"
 
+void bdpo_segments_begin(const bdpo_builder *b, bdpo_segments way)
+{
+    if (b->segments == way) bdpo_segment_begin(b->graph);
+}
+
+void bdpo_segments_end(const bdpo_builder *b, bdpo_segments way)
+{
+    if (b->segments == way) bdpo_segment_end(b->graph);
+}
+
 bdpo_path bdpo_path_join(const char *parent, const char *format, ...)
 {
     bdpo_path path;
@@ -155,29 +165,16 @@ void bdpo_embedding_mlp_params(bdpo_param_list *list, const char *path, int64_t 
     bdpo_linear_params(list, bdpo_path_join(path, "linear_2").text, out, out, true);
 }
 
-// ---- segments ----------------------------------------------------------------------------------
-
-// Begins or ends a segment that exists under one of the two ways only.
-static void begin(const bdpo_builder *b, bdpo_segments way)
-{
-    if (b->segments == way) bdpo_segment_begin(b->graph);
-}
-
-static void end(const bdpo_builder *b, bdpo_segments way)
-{
-    if (b->segments == way) bdpo_segment_end(b->graph);
-}
-
 // ---- residual block ----------------------------------------------------------------------------
 
 static bdpo_node *norm_silu_conv(const bdpo_builder *b, const char *path, int index, bdpo_node *x,
                                  const bdpo_residual_options *o)
 {
     bdpo_group_norm_options options = {.groups = o->groups, .eps = o->eps, .silu = true};
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     x = bdpo_group_norm_at(b, bdpo_path_join(path, "norm%d", index).text, x, &options);
     x = conv3x3(b, bdpo_path_join(path, "conv%d", index).text, x);
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     return x;
 }
 
@@ -193,10 +190,10 @@ static bdpo_node *add_time(const bdpo_builder *b, const char *path, bdpo_node *x
 bdpo_node *bdpo_residual_at(const bdpo_builder *b, const char *path, bdpo_node *x, bdpo_node *time,
                             const bdpo_residual_options *o)
 {
-    begin(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
     bdpo_node *h = add_time(b, path, x, time, o);
-    end(b, BDPO_SEGMENTS_COARSE);
-    begin(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
     h = norm_silu_conv(b, path, 2, h, o);
     bdpo_node *skip = x;
     if (x && bdpo_node_shape(x).dim[3] != o->out)
@@ -204,7 +201,7 @@ bdpo_node *bdpo_residual_at(const bdpo_builder *b, const char *path, bdpo_node *
     h = bdpo_add(b->graph, h, skip);
     if (o->output_scale != 0 && o->output_scale != 1)
         h = bdpo_scale(b->graph, h, 1 / o->output_scale);
-    end(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
     return h;
 }
 
@@ -277,12 +274,12 @@ static bdpo_node *attend(const bdpo_builder *b, bdpo_node *q, bdpo_node *k, bdpo
 static bdpo_node *self_attention(const bdpo_builder *b, const char *path, bdpo_node *h,
                                  const bdpo_transformer_options *o)
 {
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *x = layer_norm(b, path, 1, h);
     bdpo_node *q = project(b, path, "attn1.to_q", x, false);
     bdpo_node *k = project(b, path, "attn1.to_k", x, false);
     bdpo_node *v = project(b, path, "attn1.to_v", x, false);
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *y = attend(b, q, k, v, o);
     return bdpo_add(b->graph, project(b, path, "attn1.to_out.0", y, true), h);
 }
@@ -290,10 +287,10 @@ static bdpo_node *self_attention(const bdpo_builder *b, const char *path, bdpo_n
 static bdpo_node *cross_attention(const bdpo_builder *b, const char *path, bdpo_node *h,
                                   bdpo_node *context, const bdpo_transformer_options *o)
 {
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *x = layer_norm(b, path, 2, h);
     bdpo_node *q = project(b, path, "attn2.to_q", x, false);
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *k = project(b, path, "attn2.to_k", context, false);
     bdpo_node *v = project(b, path, "attn2.to_v", context, false);
     bdpo_node *y = attend(b, q, k, v, o);
@@ -305,12 +302,12 @@ static bdpo_node *feed_forward_rows(const bdpo_builder *b, const char *path, bdp
 {
     // Nested: with `again` the widest product too is computed again in the backward pass.
     if (again) bdpo_segment_begin(b->graph);
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *y = project(b, path, "ff.net.0.proj", layer_norm(b, path, 3, h), true);
-    end(b, BDPO_SEGMENTS_LEAN);
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     y = project(b, path, "ff.net.2", bdpo_geglu(b->graph, y), true);
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     if (again) bdpo_segment_end(b->graph);
     return bdpo_add(b->graph, y, h);
 }
@@ -334,11 +331,11 @@ static bdpo_node *attention_layer(const bdpo_builder *b, const char *path, bdpo_
     if (again) bdpo_segment_begin(b->graph);
     h = self_attention(b, path, h, o);
     if (again) bdpo_segment_end(b->graph);
-    end(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
     if (whole) bdpo_segment_begin(b->graph);
     h = cross_attention(b, path, h, context, o);
     if (whole) bdpo_segment_end(b->graph);
-    begin(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
     return feed_forward(b, path, h);
 }
 
@@ -355,19 +352,19 @@ bdpo_node *bdpo_transformer_at(const bdpo_builder *b, const char *path, bdpo_nod
                                bdpo_node *context, const bdpo_transformer_options *o)
 {
     bdpo_group_norm_options norm = {.groups = o->groups, .eps = 1e-6F};
-    begin(b, BDPO_SEGMENTS_COARSE);
-    begin(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_begin(b, BDPO_SEGMENTS_LEAN);
     bdpo_node *h = bdpo_group_norm_at(b, bdpo_path_join(path, "norm").text, x, &norm);
     h = project_map(b, path, "proj_in", h, o);
-    end(b, BDPO_SEGMENTS_LEAN);
+    bdpo_segments_end(b, BDPO_SEGMENTS_LEAN);
     for (int k = 0; k < o->layers; k++) {
-        if (k > 0) end(b, BDPO_SEGMENTS_COARSE);
-        if (k > 0) begin(b, BDPO_SEGMENTS_COARSE);
+        if (k > 0) bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
+        if (k > 0) bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
         h = attention_layer(b, bdpo_path_join(path, "transformer_blocks.%d", k).text, h, context,
                             o);
     }
     h = bdpo_add(b->graph, project_map(b, path, "proj_out", h, o), x);
-    end(b, BDPO_SEGMENTS_COARSE);
+    bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
     return h;
 }
 

@@ -30,6 +30,10 @@ typedef struct bdpo_builder {
     bdpo_segments segments;
 } bdpo_builder;
 
+// A segment that exists under one of the two ways only.
+void bdpo_segments_begin(const bdpo_builder *b, bdpo_segments way);
+void bdpo_segments_end(const bdpo_builder *b, bdpo_segments way);
+
 // ---- paths -------------------------------------------------------------------------------------
 
 // A value, so that one line may make several.

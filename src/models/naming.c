@@ -311,6 +311,7 @@ static bdpo_status fill(bdpo_naming *naming, bdpo_naming_kind kind, const json_t
         add_open_clip(naming, n_text, n_vision);
         break;
     case BDPO_NAMES_CLIP_TEXT:
+    case BDPO_NAMES_OWN:
         add(naming, LEAVES(same), "=");
         break;
     }

@@ -18,8 +18,9 @@ typedef enum bdpo_naming_kind {
     BDPO_NAMES_UNET,
     BDPO_NAMES_VAE,
     BDPO_NAMES_CLIP_TEXT, // transformers' names, also in single files
-    BDPO_NAMES_OPEN_CLIP  // the same model under open_clip's names in single files; a whole CLIP
+    BDPO_NAMES_OPEN_CLIP, // the same model under open_clip's names in single files; a whole CLIP
                           // where the configuration has text_config and vision_config
+    BDPO_NAMES_OWN        // of another model: the file's, which are the same everywhere
 } bdpo_naming_kind;
 
 // A name, and which part of the tensor of the original it means.

@@ -14,6 +14,7 @@
 static const bdpo_scorer_family *const families[] = {
     &bdpo_family_clip,
     &bdpo_family_aesthetic,
+    &bdpo_family_image_reward,
     &bdpo_family_external,
 };
 
@@ -46,6 +47,9 @@ static const struct {
     // LAION aesthetic v2 on OpenAI's ViT-L-14.
     {"aesthetic", "{'name': 'aesthetic', 'family': 'aesthetic', 'architecture': 'ViT-L-14',"
                   " 'activation': 'quick_gelu', 'preprocess': 'clip-image-processor'}"},
+    // ImageReward v1.0.
+    {"imagereward", "{'name': 'imagereward', 'family': 'image-reward',"
+                    " 'preprocess': 'torchvision'}"},
 };
 
 int bdpo_scorer_preset_count(void)

@@ -6,6 +6,7 @@
 
 extern const bdpo_scorer_family bdpo_family_clip;      // cosine of a CLIP's two embeddings
 extern const bdpo_scorer_family bdpo_family_aesthetic; // a linear head on a CLIP's image embedding
+extern const bdpo_scorer_family bdpo_family_image_reward; // a head on BLIP's text encoder
 
 // Another program, started once ({"command": ["judge", "--option"]}), which reads a question on
 // each line of its standard input and writes an answer on each line of its standard output, in any

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "formats/printable.h"
 #include "text/runes.h"
 
 typedef struct merge {
@@ -130,14 +131,15 @@ bdpo_status bdpo_clip_vocab_add(bdpo_clip_vocab *v, const char *file, const char
                                 size_t size, int64_t id)
 {
     if (id < 0 || id >= BDPO_CLIP_MAX_IDS)
-        return bdpo_fail(BDPO_BAD_FILE, "%s: token \"%s\" has the id %lld, expected 0 to %d", file,
-                         token, (long long)id, BDPO_CLIP_MAX_IDS - 1);
+        return bdpo_fail(BDPO_BAD_FILE, "%s: token %s has the id %lld, expected 0 to %d", file,
+                         bdpo_printable(token).text, (long long)id, BDPO_CLIP_MAX_IDS - 1);
     if (2 * (v->n_tokens + 1) > v->n_slots) TRY(grow_slots(v, file));
     if (id < v->n_ids && v->tokens[id])
-        return bdpo_fail(BDPO_BAD_FILE, "%s: tokens \"%s\" and \"%s\" have the same id %d", file,
-                         v->tokens[id], token, (int)id);
+        return bdpo_fail(BDPO_BAD_FILE, "%s: tokens %s and %s have the same id %d", file,
+                         bdpo_printable(v->tokens[id]).text, bdpo_printable(token).text, (int)id);
     if (v->slots[slot_of(v, token, size)] != BDPO_CLIP_NO_ID)
-        return bdpo_fail(BDPO_BAD_FILE, "%s: token \"%s\" is there twice", file, token);
+        return bdpo_fail(BDPO_BAD_FILE, "%s: token %s is there twice", file,
+                         bdpo_printable(token).text);
     TRY(grow_ids(v, file, (int32_t)id));
     char *copy = bdpo_arena_alloc(v->spellings, size + 1, 1);
     if (!copy) return no_memory(file);

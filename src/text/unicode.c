@@ -1,4 +1,4 @@
-// Classes, lower case and NFC over utf8proc, corrected to each reference's version of Unicode.
+// Classes, lower case, NFC and NFD over utf8proc, corrected to each reference's version of Unicode.
 #include "text/unicode.h"
 
 #include <utf8proc.h>
@@ -82,6 +82,19 @@ bool bdpo_rune_is_python_control(uint32_t rune)
 bool bdpo_rune_is_space_separator(uint32_t rune)
 {
     return utf8proc_category((utf8proc_int32_t)rune) == UTF8PROC_CATEGORY_ZS;
+}
+
+bool bdpo_rune_is_python_nonspacing(uint32_t rune)
+{
+    return utf8proc_category((utf8proc_int32_t)rune) == UTF8PROC_CATEGORY_MN &&
+           !IN(rune, bdpo_assigned_15);
+}
+
+bool bdpo_rune_is_python_punctuation(uint32_t rune)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)rune);
+    return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO &&
+           !IN(rune, bdpo_assigned_15);
 }
 
 // ---- lower case ----------------------------------------------------------------------------
@@ -262,19 +275,35 @@ static void compose(bdpo_runes *text, bdpo_unicode version)
     text->n = out;
 }
 
-void bdpo_runes_nfc(bdpo_runes *text, bdpo_runes *spare, bdpo_unicode version)
+// Both forms: decomposed, marks in order; with `composed` put together again.
+static void normalize(bdpo_runes *text, bdpo_runes *spare, bdpo_unicode version, bool composed)
 {
-    size_t i = 0;
-    while (i < text->n && text->data[i] < 0x300) i++; // NFC by itself
-    if (i == text->n) return;
     bdpo_runes out = {0};
     decompose(&out, text, version);
     if (!out.failed) {
         spare->n = 0;
         order_marks(&out, spare, version);
-        compose(&out, version);
+        if (composed) compose(&out, version);
         out.failed = spare->failed;
     }
     bdpo_runes_swap(text, &out);
     bdpo_runes_release(&out);
+}
+
+// Where all are below `limit` the text is in its form already.
+static bool all_below(const bdpo_runes *text, uint32_t limit)
+{
+    size_t i = 0;
+    while (i < text->n && text->data[i] < limit) i++;
+    return i == text->n;
+}
+
+void bdpo_runes_nfc(bdpo_runes *text, bdpo_runes *spare, bdpo_unicode version)
+{
+    if (!all_below(text, 0x300)) normalize(text, spare, version, true);
+}
+
+void bdpo_runes_nfd(bdpo_runes *text, bdpo_runes *spare, bdpo_unicode version)
+{
+    if (!all_below(text, 0xc0)) normalize(text, spare, version, false);
 }

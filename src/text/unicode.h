@@ -30,11 +30,15 @@ bool bdpo_rune_is_python_digit(uint32_t rune);
 // Python's categories Cc, Cf, Cs, Co, Cn; and Zs.
 bool bdpo_rune_is_python_control(uint32_t rune);
 bool bdpo_rune_is_space_separator(uint32_t rune);
+// Python's categories Mn, and Pc, Pd, Ps, Pe, Pi, Pf, Po.
+bool bdpo_rune_is_python_nonspacing(uint32_t rune);
+bool bdpo_rune_is_python_punctuation(uint32_t rune);
 
 // text = the lower case of text: Python's rule for a final sigma under PYTHON, each character by
 // itself under RUST.
 void bdpo_runes_lower(bdpo_runes *text, bdpo_unicode version);
-// text = NFC(text). `spare` is any text; its content is lost.
+// text = NFC(text), NFD(text). `spare` is any text; its content is lost.
 void bdpo_runes_nfc(bdpo_runes *text, bdpo_runes *spare, bdpo_unicode version);
+void bdpo_runes_nfd(bdpo_runes *text, bdpo_runes *spare, bdpo_unicode version);
 
 #endif

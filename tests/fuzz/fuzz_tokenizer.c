@@ -1,6 +1,7 @@
 // Any bytes become ids under every pipeline: within the vocabulary, begin and end in place, the
-// same each time, and words merged as a plain quadratic merger does. tests/fuzz/tokenizer/ holds
-// the corpus. `check-long` adds random bytes for BDPO_FUZZ_SECONDS.
+// same each time, and words merged as a plain quadratic merger does; and WordPiece's ids, which a
+// space parts. tests/fuzz/tokenizer/ holds the corpus. `check-long` adds random bytes for
+// BDPO_FUZZ_SECONDS.
 #include <dirent.h>
 #include <stdlib.h>
 #include <time.h>
@@ -12,12 +13,14 @@
 #include "text/clip_merge.h"
 #include "text/runes.h"
 #include "text/tokenizer_config.h"
+#include "text/wordpiece.h"
 
 enum { MAX_BYTES = 512, N_IDS = 77 };
 
 typedef struct world {
     bdpo_clip_bpe *bpe[BDPO_CLIP_N_PIPELINES];
     bdpo_clip_vocab *vocab;
+    bdpo_wordpiece *wordpiece;
 } world;
 
 static world world_new(void)
@@ -30,6 +33,8 @@ static world world_new(void)
     CHECK_OK(bdpo_vocab_json_read(w.vocab, test_path("text/small/vocab.json")));
     CHECK_OK(bdpo_merges_read(w.vocab, test_path("text/small/merges.txt")));
     CHECK_OK(bdpo_clip_vocab_seal(w.vocab, "small", BDPO_CLIP_NO_ID));
+    CHECK_OK(
+        bdpo_wordpiece_open(&w.wordpiece, test_path("text/wordpiece"), &bdpo_wordpiece_of_blip));
     return w;
 }
 
@@ -37,6 +42,7 @@ static void world_free(world *w)
 {
     for (int i = 0; i < BDPO_CLIP_N_PIPELINES; i++) bdpo_clip_bpe_free(w->bpe[i]);
     bdpo_clip_vocab_free(w->vocab);
+    bdpo_wordpiece_free(w->wordpiece);
 }
 
 static const char *bytes_text(const char *bytes, size_t n)
@@ -112,10 +118,39 @@ static void check_word(const bdpo_clip_vocab *vocab, const char *bytes, size_t n
     bdpo_clip_ids_release(&ids);
 }
 
+// Begin, the pieces and pads; and the text cut by a space has the pieces of its parts.
+static void check_wordpiece(const bdpo_wordpiece *w, const char *bytes, size_t n)
+{
+    enum { N = 35 };
+    char spaced[MAX_BYTES + 1];
+    int32_t ids[N], *all[3];
+    size_t n_all[3], n_cut, cut = n / 2;
+    int length;
+    bdpo_wordpiece_info info = bdpo_wordpiece_get_info(w);
+    memcpy(spaced, bytes, cut);
+    spaced[cut] = ' ';
+    memcpy(spaced + cut + 1, bytes + cut, n - cut);
+    CHECK_OK(bdpo_wordpiece_encode(w, ids, N, &length, &n_cut, spaced, n + 1));
+    CHECK_OK(bdpo_wordpiece_pieces(w, &all[0], &n_all[0], spaced, n + 1));
+    CHECK_OK(bdpo_wordpiece_pieces(w, &all[1], &n_all[1], spaced, cut));
+    CHECK_OK(bdpo_wordpiece_pieces(w, &all[2], &n_all[2], spaced + cut, n + 1 - cut));
+    size_t kept = (size_t)length - 2;
+    bool whole = n_all[0] == n_all[1] + n_all[2] && n_all[0] == kept + n_cut &&
+                 ids[0] == info.begin && ids[kept + 1] == info.end;
+    for (size_t i = 0; whole && i < n_all[0]; i++) {
+        whole = all[0][i] == (i < n_all[1] ? all[1][i] : all[2][i - n_all[1]]) && all[0][i] >= 0 &&
+                all[0][i] < info.n_ids && (i >= kept || ids[i + 1] == all[0][i]);
+    }
+    for (size_t i = kept + 2; whole && i < N; i++) whole = ids[i] == info.pad;
+    if (!whole) FAIL("pieces do not fit together; bytes %s", bytes_text(bytes, n));
+    for (int i = 0; i < 3; i++) bdpo_free(all[i]);
+}
+
 static void try_bytes(const world *w, const char *bytes, size_t n)
 {
     for (int i = 0; i < BDPO_CLIP_N_PIPELINES; i++) check_pipeline(w->bpe[i], bytes, n);
     check_word(w->vocab, bytes, n);
+    check_wordpiece(w->wordpiece, bytes, n);
 }
 
 BDPO_TEST(corpus)

@@ -38,10 +38,16 @@ static bool ends_with(const char *text, const char *end)
 static bool is_residual_output(const char *name)
 {
     static const char *const ends[] = {"out_proj.weight", "fc2.weight", "conv2.weight",
-                                       "to_out.0.weight"};
+                                       "to_out.0.weight", "attn.proj.weight"};
     for (size_t i = 0; i < BDPO_COUNTOF(ends); i++)
         if (ends_with(name, ends[i])) return true;
     return false;
+}
+
+static bool is_embedding(const char *name)
+{
+    return (strstr(name, "embedding") && !strstr(name, "patch")) || ends_with(name, "pos_embed") ||
+           ends_with(name, "cls_token");
 }
 
 void model_fill_parameter(float *values, size_t count, const char *name, int n_dims,
@@ -50,7 +56,7 @@ void model_fill_parameter(float *values, size_t count, const char *name, int n_d
     double scale = 1 / sqrt((double)count / (double)n_outputs);
     if (ends_with(name, "bias"))
         parity_fill(values, count, key, 0.1, 0);
-    else if (strstr(name, "embedding") && !strstr(name, "patch"))
+    else if (is_embedding(name))
         parity_fill(values, count, key, 1, 0);
     else if (n_dims == 1)
         parity_fill(values, count, key, 0.1, 1);

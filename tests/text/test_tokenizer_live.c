@@ -5,21 +5,13 @@
 #include <dirent.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "text/clip_bpe.h"
 #include "text/generated_text.h"
+#include "text/live_texts.h"
 
 enum { N_IDS = 77, PER_DIGEST = 1000 };
-
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 // ---- digests -------------------------------------------------------------------------------
 
@@ -86,84 +78,22 @@ BDPO_TEST_FULL(more_generated_texts_have_the_digests_of_the_libraries)
 
 // ---- live ----------------------------------------------------------------------------------
 
-typedef struct reader {
-    char *data;
-    size_t size, at;
-} reader;
-
-static void read_whole(reader *r, const char *folder, const char *name)
+static bdpo_status tokens(const void *tokenizer, int32_t **ids, size_t *n_ids, const char *text,
+                          size_t size)
 {
-    char path[8192];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    *r = (reader){0};
-    CHECK_OK(bdpo_file_read(&r->data, &r->size, path, (size_t)1 << 30));
+    return bdpo_clip_bpe_tokens(tokenizer, ids, n_ids, text, size);
 }
 
-static uint32_t read_u32(reader *r)
+static int check_case(const char *folder, live_file *strings)
 {
-    uint32_t value;
-    CHECK(r->size - r->at >= sizeof value);
-    memcpy(&value, r->data + r->at, sizeof value);
-    r->at += sizeof value;
-    return value;
-}
-
-static const char *read_bytes(reader *r, size_t n)
-{
-    CHECK(r->size - r->at >= n);
-    r->at += n;
-    return r->data + r->at - n;
-}
-
-static void show(const char *label, const int32_t *ids, size_t n)
-{
-    printf("          %s", label);
-    for (size_t i = 0; i < n && i < 60; i++) printf(" %d", ids[i]);
-    printf("\n");
-}
-
-static int compare(const bdpo_clip_bpe *bpe, reader *strings, reader *expected, const char *folder)
-{
-    int n_texts = 0, n_wrong = 0;
-    double total = 0;
-    for (strings->at = 0; strings->at < strings->size; n_texts++) {
-        uint32_t size = read_u32(strings), n_expected;
-        const char *text = read_bytes(strings, size);
-        int32_t *ids = NULL;
-        size_t n;
-        double start = seconds();
-        CHECK_OK(bdpo_clip_bpe_tokens(bpe, &ids, &n, text, size));
-        total += seconds() - start;
-        n_expected = read_u32(expected);
-        const void *wanted = read_bytes(expected, n_expected * sizeof *ids);
-        if (n != n_expected || (n > 0 && memcmp(ids, wanted, n * sizeof *ids) != 0)) {
-            if (n_wrong++ < 5) {
-                printf("        text %d (%u bytes): %.*s\n", n_texts, size,
-                       size < 400 ? (int)size : 400, text);
-                show("found   ", ids, n);
-                int32_t copy[60];
-                size_t shown = n_expected < 60 ? n_expected : 60;
-                memcpy(copy, wanted, shown * sizeof *copy);
-                show("expected", copy, shown);
-            }
-        }
-        bdpo_free(ids);
-    }
-    CHECK(expected->at == expected->size);
-    printf("        %s: %d texts, %d differ, %.2f s\n", folder, n_texts, n_wrong, total);
-    return n_wrong;
-}
-
-static int check_case(const char *folder, reader *strings)
-{
-    reader pipeline, expected;
+    live_file pipeline, expected;
     bdpo_clip_bpe_options options = {0};
     bdpo_clip_bpe *bpe;
-    read_whole(&pipeline, folder, "pipeline");
-    read_whole(&expected, folder, "expected.bin");
+    live_file_read(&pipeline, folder, "pipeline");
+    live_file_read(&expected, folder, "expected.bin");
     CHECK_OK(bdpo_clip_pipeline_parse(&options.pipeline, pipeline.data));
     CHECK_OK(bdpo_clip_bpe_open(&bpe, folder, &options));
-    int n_wrong = compare(bpe, strings, &expected, folder);
+    int n_wrong = live_compare(tokens, bpe, strings, &expected, folder);
     bdpo_clip_bpe_free(bpe);
     bdpo_free(pipeline.data);
     bdpo_free(expected.data);
@@ -176,8 +106,8 @@ BDPO_TEST_LONG(ids_equal_those_of_the_libraries)
     if (!folder) SKIP("BDPO_LIVE_TOKENIZER_DIR is not set: see tools/parity/tokenizers_live.py");
     DIR *dir = opendir(folder);
     CHECK(dir != NULL);
-    reader strings;
-    read_whole(&strings, folder, "strings.bin");
+    live_file strings;
+    live_file_read(&strings, folder, "strings.bin");
     int n_cases = 0, n_wrong = 0;
     for (const struct dirent *entry; (entry = readdir(dir));) {
         char path[4096];

@@ -30,6 +30,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 OUT = os.path.join(ROOT, "tests", "fixtures", "images")
 FILTERS = {"nearest": 0, "box": 4, "bilinear": 2, "hamming": 5, "bicubic": 3, "lanczos": 1}
 CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}
+WIDE = "I;16"  # two bytes a pixel
 
 
 def noise(seed, count):
@@ -165,13 +166,12 @@ def describe_pictures():
                 image = Image.open(os.path.join(OUT, name))
                 orientation = image.getexif().get(0x0112, 1)
                 rgb = image.convert("RGB")
-                mode = {"I;16": "L"}.get(image.mode, image.mode)
-                out.write(f"{name} {mode} {rgb.width} {rgb.height} {orientation} "
+                out.write(f"{name} {image.mode} {rgb.width} {rgb.height} {orientation} "
                           f"{sha(rgb.tobytes())}\n")
 
 
 def generated(mode, width, height, seed):
-    data = noise(seed, width * height * CHANNELS[mode])
+    data = noise(seed, width * height * CHANNELS.get(mode, 2))
     if mode == "1":
         return Image.frombytes("L", (width, height),
                                bytes(255 * (b >> 7) for b in data)).convert("1", dither=0)
@@ -207,6 +207,10 @@ def describe_resizes():
         out.write(resize_line("L", (1, 101, 2, 100), "lanczos", 6))
         out.write(resize_line("L", (1, 101, 2, 300), "lanczos", 6))
         out.write(resize_line("RGBA", (1, 150, 4, 20), "bilinear", 7))
+        random = np.random.default_rng(16)
+        for i in range(24):
+            sizes = [int(n) for n in random.integers(1, 48, 4)]
+            out.write(resize_line(WIDE, sizes, list(FILTERS)[i % len(FILTERS)], i))
 
 
 def describe_turns():

@@ -9,7 +9,9 @@ import torch
 
 import inputs
 
-RESIDUAL_OUTPUTS = ("out_proj.weight", "fc2.weight", "conv2.weight", "to_out.0.weight")
+RESIDUAL_OUTPUTS = ("out_proj.weight", "fc2.weight", "conv2.weight", "to_out.0.weight",
+                    "attn.proj.weight")
+EMBEDDINGS = ("pos_embed", "cls_token")  # timm's, beside what is called so
 COMPACT_ENTRIES, COMPACT_PROJECTIONS = 64, 8
 
 
@@ -28,7 +30,7 @@ def parameter(case, name, shape):
     key = f"{case}/{name}"
     if name.endswith("bias"):
         return inputs.fill(key, shape, 0.1)
-    if "embedding" in name and "patch" not in name:
+    if ("embedding" in name and "patch" not in name) or name.endswith(EMBEDDINGS):
         return inputs.fill(key, shape)
     if len(shape) == 1:
         return inputs.fill(key, shape, 0.1, 1.0)
