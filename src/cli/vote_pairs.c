@@ -171,6 +171,7 @@ static bdpo_status read_data_set(reading *r, bdpo_score_store *store, const char
 typedef struct pass {
     const char *data_set; // NULL: there is none
     bool separate;        // another than that of the pairs
+    bool finished;        // a scoring run came to its end
     int64_t n_pairs;      // that will be read in all
 } pass;
 
@@ -213,6 +214,8 @@ static bdpo_status choose_pass(pass *out, bdpo_score_store *store, const bdpo_pa
                     (!request->data_set || strcmp(out->data_set, request->data_set) != 0);
     for (int i = 0; i < n; i++) {
         if (is_wanted(request->data_set, list[i].name)) out->n_pairs += list[i].pairs;
+        if (out->data_set && is_wanted(out->data_set, list[i].name))
+            out->finished = list[i].finished;
         if (out->separate && is_wanted(out->data_set, list[i].name)) out->n_pairs += list[i].pairs;
     }
     return BDPO_OK;
@@ -221,7 +224,7 @@ static bdpo_status choose_pass(pass *out, bdpo_score_store *store, const bdpo_pa
 static void settle_statistics(reading *r, bdpo_vote_config *config)
 {
     for (int v = 0; v < config->n_voters; v++) {
-        bool finished = r->pairs->statistics && r->pairs->n_unfinished[v] == 0;
+        bool finished = r->pairs->finished && r->pairs->n_unfinished[v] == 0;
         config->voters[v].statistics =
             finished ? bdpo_score_moments_statistics(&r->moments[v]) : (bdpo_vote_statistics){0};
     }
@@ -259,6 +262,7 @@ bdpo_status bdpo_vote_pairs_read(bdpo_vote_pairs *out, bdpo_vote_config *config,
     reading r = {.pairs = out, .config = config, .request = request};
     TRY(choose_pass(&p, store, request, arena));
     out->statistics = p.data_set;
+    out->finished = p.finished;
     bdpo_progress_begin(&r.progress, log, "reading", "pairs", p.n_pairs, 0);
     bdpo_status status = read_all(&r, store, &p);
     bdpo_progress_end(&r.progress);
@@ -276,6 +280,11 @@ bdpo_status bdpo_vote_pairs_check(const bdpo_vote_pairs *pairs, const bdpo_vote_
             return bdpo_fail(BDPO_BAD_ARGUMENT, "normalising needs a finished scoring pass, and "
                                                 "there are several data sets: say --statistics "
                                                 "NAME");
+        if (!pairs->finished)
+            return bdpo_fail(BDPO_BAD_ARGUMENT,
+                             "normalising needs a finished scoring pass, and no run of bdpo score "
+                             "came to the end of data set %s",
+                             pairs->statistics);
         if (pairs->n_unfinished[v] > 0)
             return bdpo_fail(BDPO_BAD_ARGUMENT,
                              "normalising needs a finished scoring pass, and %s lacks scores on "

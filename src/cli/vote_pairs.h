@@ -37,6 +37,7 @@ typedef struct bdpo_vote_pairs {
     int64_t n_missing[BDPO_MAX_VOTERS];      // pairs that lack a score of it
     int64_t n_unfinished[BDPO_MAX_VOTERS];   // of the pass for statistics: the same
     const char *statistics;                  // data set that they are of; NULL: none
+    bool finished;                           // a scoring run came to its end
     int n_voters;
     // Pairs with all scores; n_left_out have not.
     bdpo_voting_pair *pairs;

@@ -316,6 +316,9 @@ static bdpo_status run_all(run *r)
                              bdpo_score_store_path(r->store));
         TRY(step(r, k));
     }
+    TRY(bdpo_score_store_begin(r->store));
+    TRY(bdpo_score_store_finish(r->store, bdpo_record_source_name(r->source)));
+    TRY(bdpo_score_store_commit(r->store));
     r->counts->finished = true;
     return BDPO_OK;
 }

@@ -125,6 +125,10 @@ typedef struct bdpo_stored_pair {
 BDPO_MUST_CHECK bdpo_status bdpo_score_store_put_pair(int64_t *id, bdpo_score_store *store,
                                                       const bdpo_stored_pair *pair);
 
+// A scoring run has come to the end of the data set: what stands there now is all that it asked
+// for. Pairs that come later make it unfinished again. A set without pairs is passed over.
+BDPO_MUST_CHECK bdpo_status bdpo_score_store_finish(bdpo_score_store *store, const char *data_set);
+
 // A pair as it is read: borrowed from the cursor until the next call on it.
 typedef struct bdpo_scored_pair {
     int64_t id;
@@ -206,6 +210,7 @@ typedef struct bdpo_scorer_summary {
 typedef struct bdpo_data_set_summary {
     const char *name;
     int64_t pairs;
+    bool finished; // bdpo_score_store_finish() was called, and no pair came since
     int64_t first, second, ties, unlabelled; // by the data set's own label
     int64_t votes;                           // by people on its pairs
 } bdpo_data_set_summary;

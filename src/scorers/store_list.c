@@ -136,7 +136,8 @@ static bool take_data_set(void *item, const bdpo_sql *sql, bdpo_arena *arena)
                                  .second = bdpo_sql_get_int(sql, 3),
                                  .ties = bdpo_sql_get_int(sql, 4),
                                  .unlabelled = bdpo_sql_get_int(sql, 5),
-                                 .votes = bdpo_sql_get_int(sql, 6)};
+                                 .votes = bdpo_sql_get_int(sql, 6),
+                                 .finished = bdpo_sql_get_int(sql, 7) == 1};
     return d->name != NULL;
 }
 
@@ -150,7 +151,8 @@ bdpo_status bdpo_score_store_list_data_sets(bdpo_data_set_summary **out, int *n,
              " (SELECT count(*) FROM votes v WHERE EXISTS (SELECT 1 FROM pairs y"
              "  WHERE y.data_set = d.id AND y.prompt = v.prompt"
              "  AND ((y.image_0 = v.image_0 AND y.image_1 = v.image_1)"
-             "       OR (y.image_0 = v.image_1 AND y.image_1 = v.image_0))))"
+             "       OR (y.image_0 = v.image_1 AND y.image_1 = v.image_0)))),"
+             " ifnull(d.finished = count(x.id), 0)"
              " FROM data_sets d LEFT JOIN pairs x ON x.data_set = d.id"
              " GROUP BY d.id ORDER BY d.name",
              take_data_set));

@@ -14,6 +14,7 @@ static const char map_tables[] =
     "CREATE TEMP TABLE prompt_map (old INTEGER PRIMARY KEY, new INTEGER);"
     "CREATE TEMP TABLE scorer_map (old INTEGER PRIMARY KEY, new INTEGER);"
     "CREATE TEMP TABLE set_map (old INTEGER PRIMARY KEY, new INTEGER);"
+    "CREATE TEMP TABLE whole_set (id INTEGER PRIMARY KEY);"
     "CREATE TEMP TABLE pair_map (old INTEGER PRIMARY KEY, new INTEGER);"
     "CREATE TEMP TABLE rule_map (old INTEGER PRIMARY KEY, new INTEGER);";
 
@@ -72,6 +73,12 @@ static const step pairs[] = {
     {"INSERT INTO set_map SELECT o.id, m.id FROM other.data_sets o"
      " JOIN main.data_sets m ON m.name = o.name",
      NOT_COUNTED},
+    // Two finished parts of a data set, or a finished one and none, are finished together.
+    {"INSERT INTO whole_set SELECT m.id FROM set_map d JOIN main.data_sets m ON m.id = d.new"
+     " JOIN other.data_sets o ON o.id = d.old"
+     " WHERE o.finished = (SELECT count(*) FROM other.pairs WHERE data_set = o.id)"
+     " AND ifnull(m.finished, 0) = (SELECT count(*) FROM main.pairs WHERE data_set = m.id)",
+     NOT_COUNTED},
     {"UPDATE main.pairs SET label = ifnull(main.pairs.label, o.label),"
      " model_0 = ifnull(main.pairs.model_0, o.model_0),"
      " model_1 = ifnull(main.pairs.model_1, o.model_1)"
@@ -85,6 +92,9 @@ static const step pairs[] = {
      " JOIN image_map j ON j.old = o.image_1 JOIN prompt_map p ON p.old = o.prompt"
      " WHERE true ORDER BY o.id ON CONFLICT DO NOTHING",
      COUNTED(pairs)},
+    {"UPDATE main.data_sets SET finished = (SELECT count(*) FROM main.pairs"
+     " WHERE data_set = main.data_sets.id) WHERE id IN (SELECT id FROM whole_set)",
+     NOT_COUNTED},
     {"INSERT INTO pair_map SELECT o.id, m.id FROM other.pairs o JOIN set_map d ON d.old = "
      "o.data_set"
      " JOIN main.pairs m ON m.data_set = d.new AND m.row = o.row",
@@ -200,6 +210,7 @@ static bdpo_status merge_in_batch(bdpo_merge_counts *out, bdpo_score_store *stor
     if (status == BDPO_OK)
         status = bdpo_sql_exec(store, "DROP TABLE temp.image_map; DROP TABLE temp.prompt_map;"
                                       "DROP TABLE temp.scorer_map; DROP TABLE temp.set_map;"
+                                      "DROP TABLE temp.whole_set;"
                                       "DROP TABLE temp.pair_map; DROP TABLE temp.rule_map");
     if (status == BDPO_OK) return bdpo_score_store_commit(store);
     bdpo_score_store_abort(store);

@@ -301,6 +301,18 @@ bdpo_status bdpo_score_store_put_pair(int64_t *id, bdpo_score_store *store,
                      store->path, (long long)pair->row, bdpo_printable(pair->data_set).text);
 }
 
+// The number of pairs is kept and not a flag, so that every way to add a pair ends it.
+bdpo_status bdpo_score_store_finish(bdpo_score_store *store, const char *data_set)
+{
+    bdpo_sql sql;
+    BDPO_NEED_BATCH(store);
+    TRY(bdpo_sql_ready(&sql, store, BDPO_SQL_FINISH,
+                       "UPDATE data_sets SET finished = (SELECT count(*) FROM pairs"
+                       " WHERE data_set = data_sets.id) WHERE name = ?"));
+    bdpo_sql_text(&sql, data_set);
+    return bdpo_sql_run(&sql);
+}
+
 // ---- people's votes ----------------------------------------------------------------------------
 
 bdpo_status bdpo_score_store_put_vote(bool *added, bdpo_score_store *store,

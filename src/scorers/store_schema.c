@@ -34,7 +34,8 @@ static const char version_1[] =
 // The index votes_once makes one vote of each annotator, whichever picture stood first.
 static const char version_2[] =
     "ALTER TABLE images ADD COLUMN path TEXT;"
-    "CREATE TABLE data_sets (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE data_sets ("
+    "  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, finished INTEGER);"
     "CREATE TABLE pairs ("
     "  id INTEGER PRIMARY KEY,"
     "  data_set INTEGER NOT NULL REFERENCES data_sets, row INTEGER NOT NULL CHECK (row >= 0),"

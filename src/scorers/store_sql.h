@@ -25,6 +25,7 @@ typedef enum bdpo_kept_sql {
     BDPO_SQL_FIND_PAIR,
     BDPO_SQL_ADD_PAIR,
     BDPO_SQL_IMPROVE_PAIR,
+    BDPO_SQL_FINISH,
     BDPO_SQL_ADD_VOTE,
     BDPO_SQL_SUM_VOTES,
     BDPO_SQL_FIND_RULE,

@@ -280,7 +280,8 @@ BDPO_TEST(score_interrupted_keeps_what_is_done)
     FILE *nowhere = fopen("/dev/null", "w");
     CHECK(nowhere != NULL);
     pid_t child = start_scoring("k.db", nowhere);
-    sleep_us(100000);
+    const char *store = scratch_path("k.db");
+    for (int i = 0; i < 20000 && access(store, F_OK) != 0; i++) sleep_us(1000); // the run begins
     kill(child, SIGINT);
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status));

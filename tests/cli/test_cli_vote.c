@@ -57,6 +57,7 @@ static void put_rows(const char *path, const char *data_set, const row *list, in
     begin(store);
     for (int k = 0; k < 3; k++) ids[k] = put_scorer(store, scorers[k], k != 2);
     for (int i = 0; i < n; i++) put_row(store, ids, data_set, i, &list[i], swapped);
+    CHECK_OK(bdpo_score_store_finish(store, data_set));
     commit(store);
     bdpo_score_store_close(store);
 }
@@ -377,9 +378,17 @@ BDPO_TEST(vote_normalises_by_a_finished_pass_only)
     for (int k = 0; k < 3; k++) ids[k] = put_scorer(store, scorers[k], k != 2);
     for (int i = 0; i < 2; i++) put_row(store, ids, "half", 100 + i, &some[i], false);
     commit(store);
+    const char *const half[] = {"vote",   "--store",        path, "--data-set", "half",
+                                "--rule", "normalized-sum", "-q", NULL};
+    const program_result *r = run_program(NULL, half);
+    CHECK_INT(r->code, 1);
+    CHECK_CONTAINS(r->err, "bdpo: normalising needs a finished scoring pass, and no run of bdpo "
+                           "score came to the end of data set half\n");
+    begin(store);
+    CHECK_OK(bdpo_score_store_finish(store, "half"));
+    commit(store);
     bdpo_score_store_close(store);
-    const program_result *r =
-        RUN(NULL, "vote", "--store", path, "--data-set", "half", "--rule", "normalized-sum", "-q");
+    r = run_program(NULL, half);
     CHECK_INT(r->code, 1);
     CHECK_STR(r->out, "");
     CHECK_CONTAINS(r->err,

@@ -641,3 +641,88 @@ BDPO_TEST(scores_are_filtered)
     }
     end(store);
 }
+
+// ---- finished data sets ------------------------------------------------------------------------
+
+static void put_pair_of(bdpo_score_store *store, const char *data_set, int row)
+{
+    int64_t id;
+    bdpo_stored_pair pair = {.data_set = data_set,
+                             .row = row,
+                             .image_0 = put_image(store, 2 * row),
+                             .image_1 = put_image(store, 2 * row + 1),
+                             .prompt = put_prompt(store, "a cat"),
+                             .label = NAN};
+    CHECK_OK(bdpo_score_store_put_pair(&id, store, &pair));
+}
+
+// A store at `name` with rows first .. last - 1 of data set "set".
+static bdpo_score_store *part_of_set(const char *name, int first, int last, bool finish)
+{
+    bdpo_score_store *store = open_store(scratch_path(name), BDPO_STORE_CREATE);
+    begin(store);
+    for (int i = first; i < last; i++) put_pair_of(store, "set", i);
+    if (finish) CHECK_OK(bdpo_score_store_finish(store, "set"));
+    commit(store);
+    return store;
+}
+
+static bool is_finished(bdpo_score_store *store)
+{
+    bdpo_data_set_summary *sets;
+    bdpo_arena *arena;
+    int n;
+    CHECK_OK(bdpo_arena_new(&arena));
+    CHECK_OK(bdpo_score_store_list_data_sets(&sets, &n, store, arena));
+    CHECK_INT(n, 1);
+    bool finished = sets[0].finished;
+    bdpo_arena_free(arena);
+    return finished;
+}
+
+BDPO_TEST(a_data_set_is_finished_until_a_pair_comes)
+{
+    bdpo_score_store *store = part_of_set("s.db", 0, 3, false);
+    CHECK(!is_finished(store));
+    begin(store);
+    CHECK_OK(bdpo_score_store_finish(store, "set"));
+    CHECK_OK(bdpo_score_store_finish(store, "none such"));
+    commit(store);
+    CHECK(is_finished(store));
+    begin(store);
+    put_pair_of(store, "set", 2); // stands there already
+    commit(store);
+    CHECK(is_finished(store));
+    begin(store);
+    put_pair_of(store, "set", 3);
+    commit(store);
+    CHECK(!is_finished(store));
+    bdpo_score_store_close(store);
+    scratch_remove();
+}
+
+static void check_merged(bool ours, bool theirs, bool expected)
+{
+    bdpo_merge_counts counts;
+    bdpo_score_store *store = part_of_set("ours.db", 0, 3, ours);
+    bdpo_score_store_close(part_of_set("theirs.db", 2, 5, theirs));
+    CHECK_OK(bdpo_score_store_merge(&counts, store, scratch_path("theirs.db")));
+    CHECK_INT(counts.pairs, 2);
+    CHECK_INT(is_finished(store), expected);
+    bdpo_score_store_close(store);
+    scratch_remove();
+}
+
+BDPO_TEST(finished_parts_are_finished_together)
+{
+    check_merged(true, true, true);
+    check_merged(true, false, false);
+    check_merged(false, true, false);
+    bdpo_merge_counts counts;
+    bdpo_score_store *empty = open_store(scratch_path("empty.db"), BDPO_STORE_CREATE);
+    bdpo_score_store_close(part_of_set("theirs.db", 0, 3, true));
+    CHECK_OK(bdpo_score_store_merge(&counts, empty, scratch_path("theirs.db")));
+    CHECK(is_finished(empty));
+    bdpo_score_store_close(empty);
+    scratch_remove();
+}
