@@ -40,9 +40,10 @@ typedef struct bdpo_engine_options {
 // Opens the device. UNSUPPORTED when this build or machine has no such backend.
 BDPO_MUST_CHECK bdpo_status bdpo_engine_new(bdpo_engine **out, const bdpo_engine_options *options);
 void bdpo_engine_free(bdpo_engine *engine);
-// Call it first in main(). Where this node would run more threads than it has cores (several ranks,
-// or n_threads above the cores; 0 = as the engine chooses), it tells so on `talk` (NULL: silent)
-// and has OpenMP's threads sleep while they wait, for which the program is started again once.
+// Call it first in main(). OpenMP's threads then spin for microseconds only while they wait, and
+// leave the cores to others; for this the program is started again once. Where this node would run
+// more threads than it has cores (several ranks, or n_threads above the cores; 0 = as the engine
+// chooses), they sleep at once, and it says so on `talk` (NULL: silent).
 void bdpo_prepare_threads(char *const argv[], int n_threads, FILE *talk);
 
 int bdpo_engine_threads(const bdpo_engine *engine);

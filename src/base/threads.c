@@ -243,24 +243,42 @@ bdpo_threads_text bdpo_threads_advice(const bdpo_threads *t)
     return out;
 }
 
-bdpo_status bdpo_threads_wait_passively(char *const argv[])
+// Set by the user, or by us before the restart: either way it is decided.
+static bool is_decided(void)
 {
-    // Set by the user, or by this function before the restart: either way it is decided.
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME"))
-        return BDPO_OK;
+    static const char *const names[] = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME",
+                                        "OMP_PROC_BIND",   "OMP_PLACES",     "GOMP_CPU_AFFINITY"};
+    for (size_t i = 0; i < BDPO_COUNTOF(names); i++)
+        if (getenv(names[i])) return true;
+    return false;
+}
+
+// GNU's library counts its spins, LLVM's the milliseconds.
+static const char *const brief[][2] = {{"GOMP_SPINCOUNT", "2000"}, {"KMP_BLOCKTIME", "0"}};
+static const char *const passive[][2] = {{"OMP_WAIT_POLICY", "passive"}};
+
+static bdpo_status restart(char *const argv[], const char *const (*settings)[2], size_t n)
+{
     // By its name: the link itself leads to the wrong program under valgrind and its like.
     char program[PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program);
     if (length < 0 || length == (ssize_t)sizeof program)
         return bdpo_fail(BDPO_UNSUPPORTED, "cannot restart: /proc/self/exe is not readable");
     program[length] = '\0';
-    if (setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
-        return bdpo_fail(BDPO_NO_MEMORY, "no memory to set OMP_WAIT_POLICY");
+    for (size_t i = 0; i < n; i++)
+        if (setenv(settings[i][0], settings[i][1], 1) != 0)
+            return bdpo_fail(BDPO_NO_MEMORY, "no memory to set %s", settings[i][0]);
     fflush(NULL); // what is buffered would be lost
     execv(program, argv);
     int error = errno;
-    unsetenv("OMP_WAIT_POLICY");
-    return bdpo_fail(BDPO_UNSUPPORTED,
-                     "cannot restart with OMP_WAIT_POLICY=passive: %s; set it yourself",
-                     strerror(error));
+    for (size_t i = 0; i < n; i++) unsetenv(settings[i][0]);
+    return bdpo_fail(BDPO_UNSUPPORTED, "cannot restart with %s=%s: %s; set it yourself",
+                     settings[0][0], settings[0][1], strerror(error));
+}
+
+bdpo_status bdpo_threads_set_waiting(char *const argv[], bdpo_waiting how)
+{
+    if (is_decided()) return BDPO_OK;
+    return how == BDPO_WAIT_PASSIVELY ? restart(argv, passive, BDPO_COUNTOF(passive))
+                                      : restart(argv, brief, BDPO_COUNTOF(brief));
 }

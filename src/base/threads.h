@@ -38,11 +38,18 @@ typedef struct bdpo_threads_text {
 } bdpo_threads_text;
 bdpo_threads_text bdpo_threads_advice(const bdpo_threads *threads);
 
-// Makes OpenMP threads sleep instead of spin while they wait: on crowded cores, a spinning thread
-// holds the core that the others wait for. OpenMP libraries read this once, while they are loaded,
-// so the program starts itself again with OMP_WAIT_POLICY=passive: call it first in main(), before
-// MPI, files or threads. Returns BDPO_OK where the environment already says how to wait, and a
-// status where the restart failed; the program then goes on, spinning.
-BDPO_MUST_CHECK bdpo_status bdpo_threads_wait_passively(char *const argv[]);
+// How OpenMP's threads wait for work. Left to itself GNU's library lets them spin for milliseconds:
+// a thread that spins holds the core that another thread, or another program, needs.
+typedef enum bdpo_waiting {
+    BDPO_WAIT_BRIEFLY,  // spin for some microseconds, then sleep: the cores are ours, or may be
+    BDPO_WAIT_PASSIVELY // sleep at once: more threads than cores
+} bdpo_waiting;
+
+// OpenMP libraries read this once, while they are loaded, so the program starts itself again with
+// the environment that says so: call it first in main(), before MPI, files or threads. Returns
+// BDPO_OK where the environment already says how to wait, or binds threads to cores (the restarted
+// program would inherit the first one's); and a status where the restart failed, after which the
+// program goes on as it is.
+BDPO_MUST_CHECK bdpo_status bdpo_threads_set_waiting(char *const argv[], bdpo_waiting how);
 
 #endif

@@ -167,5 +167,6 @@ const bdpo_command bdpo_cmd_merge = {
     .options = table,
     .examples = examples,
     .n_arguments = 2,
+    .computes = true,
     .run = run,
 };

@@ -332,5 +332,6 @@ const bdpo_command bdpo_cmd_sample = {
     .options = bdpo_sample_option_table,
     .examples = examples,
     .n_arguments = 1,
+    .computes = true,
     .run = run,
 };

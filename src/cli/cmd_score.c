@@ -242,5 +242,6 @@ const bdpo_command bdpo_cmd_score = {
     .options = table,
     .examples = examples,
     .n_arguments = -1,
+    .computes = true,
     .run = run,
 };

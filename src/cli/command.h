@@ -30,6 +30,7 @@ typedef struct bdpo_command {
     const struct poptOption *options;        // own ones, ended by POPT_TABLEEND; `val` from 1 on
     const bdpo_example *examples;            // ended by {NULL, NULL}
     int n_arguments;                         // that must follow; -1: the command looks itself
+    bool computes;                           // its threads are set up first (engine.h)
     int (*run)(bdpo_invocation *invocation); // returns an exit code
 } bdpo_command;
 

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <bdpo/engine.h>
+
 #include "cli/command.h"
 #include "cli/command_help.h"
 #include "cli/commands.h"
@@ -54,5 +56,6 @@ int main(int argc, char **argv)
     if (strcmp(name, "--version") == 0) return printf("bdpo %s\n", BDPO_VERSION) < 0;
     const bdpo_command *command = find(name);
     if (!command) return unknown(name);
+    if (command->computes) bdpo_prepare_threads(argv, 0, stderr);
     return bdpo_command_run(command, argc - 1, (const char **)(argv + 1));
 }

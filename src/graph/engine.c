@@ -85,9 +85,10 @@ void bdpo_prepare_threads(char *const argv[], int n_threads, FILE *talk)
     bdpo_machine machine;
     bdpo_machine_read(&machine, "");
     bdpo_threads threads = bdpo_threads_share(&machine, n_threads);
-    if (!bdpo_threads_crowded(&threads)) return;
-    bdpo_status status = bdpo_threads_wait_passively(argv); // comes back after the restart
-    if (talk) fprintf(talk, "warning: %s\n", bdpo_threads_advice(&threads).text);
+    bool crowded = bdpo_threads_crowded(&threads);
+    bdpo_status status = // comes back after the restart
+        bdpo_threads_set_waiting(argv, crowded ? BDPO_WAIT_PASSIVELY : BDPO_WAIT_BRIEFLY);
+    if (talk && crowded) fprintf(talk, "warning: %s\n", bdpo_threads_advice(&threads).text);
     if (talk && status != BDPO_OK) fprintf(talk, "warning: %s\n", bdpo_message());
 }
 

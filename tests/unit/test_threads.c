@@ -175,31 +175,52 @@ BDPO_TEST(advice_names_the_numbers)
 
 // ---- waiting -------------------------------------------------------------------------------
 
-// Runs this test again in a restarted program, which must find the policy in its environment.
-BDPO_TEST(restart_sets_the_wait_policy)
+// Runs a test again in a restarted program, which must find the setting in its environment.
+static void check_restart(const char *test, bdpo_waiting how, const char *name, const char *value)
 {
+    static const char *const settings[] = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"};
     const char *marker = "BDPO_TEST_RESTARTED";
     if (getenv(marker)) {
-        const char *policy = getenv("OMP_WAIT_POLICY");
-        CHECK_STR(policy, "passive");
-        CHECK_OK(bdpo_threads_wait_passively(NULL)); // decided: no second restart
+        const char *found = getenv(name);
+        CHECK_STR(found, value);
+        CHECK_OK(bdpo_threads_set_waiting(NULL, how)); // decided: no second restart
         return;
     }
-    char *argv[] = {"bdpo_test", "unit/test_threads:restart_sets_the_wait_policy", NULL};
+    char *argv[] = {"bdpo_test", (char *)(uintptr_t)test, NULL};
     fflush(stdout);
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         setenv(marker, "1", 1);
-        unsetenv("OMP_WAIT_POLICY");
-        unsetenv("GOMP_SPINCOUNT");
-        unsetenv("KMP_BLOCKTIME");
+        for (size_t i = 0; i < BDPO_COUNTOF(settings); i++) unsetenv(settings[i]);
         if (!freopen("/dev/null", "w", stdout)) _exit(3);
-        bdpo_status status = bdpo_threads_wait_passively(argv);
+        bdpo_status status = bdpo_threads_set_waiting(argv, how);
         _exit(status == BDPO_OK ? 4 : 5); // not reached: the program is another one
     }
-    int how;
-    CHECK_INT(waitpid(child, &how, 0), child);
-    CHECK(WIFEXITED(how));
-    CHECK_INT(WEXITSTATUS(how), 0);
+    int status;
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status));
+    CHECK_INT(WEXITSTATUS(status), 0);
+}
+
+BDPO_TEST(restart_sets_the_wait_policy)
+{
+    check_restart("unit/test_threads:restart_sets_the_wait_policy", BDPO_WAIT_PASSIVELY,
+                  "OMP_WAIT_POLICY", "passive");
+}
+
+BDPO_TEST(restart_shortens_the_spinning)
+{
+    check_restart("unit/test_threads:restart_shortens_the_spinning", BDPO_WAIT_BRIEFLY,
+                  "GOMP_SPINCOUNT", "2000");
+}
+
+// A bound first thread would leave the restarted program one core.
+BDPO_TEST(bound_threads_are_not_restarted)
+{
+    unsetenv("OMP_WAIT_POLICY");
+    unsetenv("GOMP_SPINCOUNT");
+    unsetenv("KMP_BLOCKTIME");
+    setenv("OMP_PROC_BIND", "true", 1);
+    CHECK_OK(bdpo_threads_set_waiting(NULL, BDPO_WAIT_BRIEFLY));
 }
