@@ -1,4 +1,5 @@
-// Atomic writing by rename, bounded reading, mapping (POSIX).
+// Atomic writing by rename, bounded reading, mapping (POSIX; madvise() beyond it).
+#define _DEFAULT_SOURCE
 #include "base/file.h"
 
 #include <errno.h>
@@ -330,4 +331,23 @@ void bdpo_file_unmap(bdpo_file_view *view)
 {
     if (view->data) munmap((void *)(uintptr_t)view->data, view->size);
     *view = (bdpo_file_view){0};
+}
+
+// The whole pages inside a range (`inner`), or all that it touches. Failure costs time only.
+static void advise(const void *data, size_t size, int advice, bool inner)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data, end = begin + size;
+    begin = inner ? bdpo_align(begin, page) : begin & ~(page - 1);
+    end = inner ? end & ~(page - 1) : bdpo_align(end, page);
+    if (end > begin) (void)madvise((void *)(uintptr_t)begin, end - begin, advice);
+}
+
+void bdpo_file_advise_soon(const void *data, size_t size)
+{
+    advise(data, size, MADV_WILLNEED, false);
+}
+
+void bdpo_file_advise_done(const void *data, size_t size)
+{
+    advise(data, size, MADV_DONTNEED, true);
 }

@@ -49,4 +49,9 @@ typedef struct bdpo_file_view {
 BDPO_MUST_CHECK bdpo_status bdpo_file_map(bdpo_file_view *out, const char *path);
 void bdpo_file_unmap(bdpo_file_view *view);
 
+// Advice about a part of a view, which changes no bytes. Soon: it is about to be read, and the
+// system may begin. Done: it will not be read for long, and need not stay in this process's memory.
+void bdpo_file_advise_soon(const void *data, size_t size);
+void bdpo_file_advise_done(const void *data, size_t size);
+
 #endif
