@@ -1,8 +1,9 @@
 #!/bin/sh
 # Runs the same work in PyTorch (bench/torch_*.py: blocks, attention, norms, convolutions, linear
-# layers) and in bdpo_bench, in turn, and prints their ratios, line by line and for each group the
-# geometric mean and the least; above 1 we are faster, or smaller. The words select lines as those
-# of bdpo_bench do; without any, every line that has a peer is run, which takes half an hour.
+# layers, whole UNet and VAE) and in bdpo_bench, in turn, and prints their ratios, line by line and
+# for each group the geometric mean and the least; above 1 we are faster, or smaller. The words
+# select lines as those of bdpo_bench do; without any, every line that has a peer is run, which
+# takes half an hour.
 #
 #   bench/compare.sh [--isa avx2] [--threads N] [--rounds N] [--seconds S] [--cpu-time]
 #                    [--no-memory] [WORD ...]
@@ -29,7 +30,8 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ $# -gt 0 ] || set -- bench_blocks bench_attention bench_norm bench_conv/sd bench_conv/small \
-  bench_gemm/sd bench_gemm/small
+  bench_gemm/sd bench_gemm/small \
+  bench_unet bench_vae
 
 if [ "${isa:-}" = avx2 ]; then
   export BDPO_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2

@@ -13,13 +13,13 @@ process of its own whose allocator gives memory back at once; of the layout that
 import argparse
 import math
 import os
-import subprocess
-import sys
 import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from torch_measure import best_seconds, measure_memory, peak_of
 
 
 class Residual(nn.Module):
@@ -113,50 +113,11 @@ def build(case, channels_last):
     return forward, both
 
 
-def best_seconds(function, clock, seconds=1.0):
-    """As bench_time() of bench_main.c."""
-    function()
-    start = clock()
-    function()
-    once = best = clock() - start
-    calls = max(1, int(0.02 / once) + 1) if once < 0.02 else 1
-    begin = clock()
-    least = 2 if once > 0.5 else 4
-    for sample in range(40):
-        if sample >= least and clock() - begin > seconds:
-            break
-        start = clock()
-        for _ in range(calls):
-            function()
-        best = min(best, (clock() - start) / calls)
-    return best
-
-
-def status_bytes(field):
-    with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
 def peak_bytes(case, channels_last):
-    """Bytes above the resident set at the peak of a step, when the gradients exist already."""
+    """Of a step, when the gradients exist already."""
     _, both = build(case, channels_last)
     both()  # loads the libraries' code and makes the gradients
-    before = status_bytes("VmRSS")
-    with open("/proc/self/clear_refs", "w") as refs:
-        refs.write("5")  # the high-water mark starts anew
-    both()
-    return status_bytes("VmHWM") - before
-
-
-def measure_memory(name, channels_last, threads):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
-    environment["MALLOC_MMAP_THRESHOLD_"] = "65536"  # what is freed leaves the process
-    layout = "last" if channels_last else "first"
-    command = [sys.executable, __file__, "--threads", str(threads), "--peak", layout, name]
-    return float(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+    return peak_of(both)
 
 
 def main():
@@ -188,7 +149,7 @@ def main():
             if seconds < found["both"]:
                 found["both"], faster = seconds, channels_last
         if options.memory:
-            found["memory"] = measure_memory(name, faster, options.threads)
+            found["memory"] = measure_memory(__file__, name, faster, options.threads)
         line = f"{name:44} forward {found['forward'] * 1e3:9.2f} ms"
         line += f"  both {found['both'] * 1e3:9.2f} ms"
         if options.memory:

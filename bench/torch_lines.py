@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from torch_blocks import best_seconds
+from torch_measure import best_seconds
 
 
 class Lines:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The work of bench_vae.c in diffusers' AutoencoderKL, f32.
 
-    bench/torch_vae.py [--threads N] [--csv FILE] [--memory] [WORD ...]
+    bench/torch_vae.py [--threads N] [--seconds S] [--csv FILE] [--memory] [WORD ...]
 
 The better of NCHW and channels_last, best of three runs without gradients. Memory as in
 torch_blocks.py: the peak of what a run adds to the resident set, in a process of its own whose
@@ -10,14 +10,12 @@ allocator gives memory back at once; of the layout that is faster.
 import argparse
 import math
 import os
-import subprocess
-import sys
 import time
 
 import torch
 from diffusers import AutoencoderKL
 
-from torch_blocks import status_bytes
+from torch_measure import measure_memory, peak_of
 
 CASES = {
     f"bench_vae/vae/{kind}_{size}": (kind, size) for kind in ("decode", "encode")
@@ -48,26 +46,14 @@ def build(case, channels_last):
 def peak_bytes(case, channels_last):
     run = build(case, channels_last)
     build((case[0], 64), channels_last)()  # loads the libraries' code
-    before = status_bytes("VmRSS")
-    with open("/proc/self/clear_refs", "w") as refs:
-        refs.write("5")
-    run()
-    return status_bytes("VmHWM") - before
-
-
-def measure_memory(name, channels_last, threads):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
-    environment["MALLOC_MMAP_THRESHOLD_"] = "65536"
-    layout = "last" if channels_last else "first"
-    command = [sys.executable, __file__, "--threads", str(threads), "--peak", layout, name]
-    out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
-    return float(out.split()[-1])
+    return peak_of(run)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("words", nargs="*")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seconds", type=float, default=1.0, help="accepted: three runs are made")
     parser.add_argument("--csv")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak", choices=["first", "last"], help="print one case's peak bytes")
@@ -92,7 +78,7 @@ def main():
                 if seconds < found["forward"]:
                     found["forward"], faster = seconds, channels_last
         if options.memory:
-            found["memory"] = measure_memory(name, faster, options.threads)
+            found["memory"] = measure_memory(__file__, name, faster, options.threads)
         line = f"{name:44} forward {found['forward'] * 1e3:9.2f} ms"
         if options.memory:
             line += f"  {found['memory'] / 2**20:8.1f} MiB"

@@ -101,6 +101,6 @@ if [ "$tier" = long ]; then
   tests 'tests: OpenBLAS' tests_with_blas openblas OPENBLAS
   tests 'tests: own products, shared library' tests_with_blas own-products NONE -DBUILD_SHARED_LIBS=ON
   tests 'tests: valgrind' tools/valgrind.sh $test_binary
-  tests 'fuzzing' env BDPO_FUZZ_SECONDS=120 build/asan/bdpo_test --tier long --timeout 0 fuzz/
+  tests 'fuzzing' env BDPO_FUZZ_SECONDS=60 build/asan/bdpo_test --tier long --timeout 0 fuzz/
 fi
 finish

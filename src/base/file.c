@@ -1,6 +1,11 @@
+<<<<<<< HEAD
 // Atomic writing by rename, bounded reading, mapping (POSIX).
 #define _DEFAULT_SOURCE // madvise
 
+=======
+// Atomic writing by rename, bounded reading, mapping (POSIX; madvise() beyond it).
+#define _DEFAULT_SOURCE
+>>>>>>> close3
 #include "base/file.h"
 
 #include <errno.h>
@@ -343,6 +348,7 @@ void bdpo_file_unmap(bdpo_file_view *view)
     *view = (bdpo_file_view){0};
 }
 
+<<<<<<< HEAD
 // ---- reading at a place --------------------------------------------------------------------
 
 struct bdpo_file_reader {
@@ -402,4 +408,23 @@ bdpo_status bdpo_file_reader_read(const bdpo_file_reader *r, void *data, size_t 
         size -= (size_t)n;
     }
     return BDPO_OK;
+=======
+// The whole pages inside a range (`inner`), or all that it touches. Failure costs time only.
+static void advise(const void *data, size_t size, int advice, bool inner)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data, end = begin + size;
+    begin = inner ? bdpo_align(begin, page) : begin & ~(page - 1);
+    end = inner ? end & ~(page - 1) : bdpo_align(end, page);
+    if (end > begin) (void)madvise((void *)(uintptr_t)begin, end - begin, advice);
+}
+
+void bdpo_file_advise_soon(const void *data, size_t size)
+{
+    advise(data, size, MADV_WILLNEED, false);
+}
+
+void bdpo_file_advise_done(const void *data, size_t size)
+{
+    advise(data, size, MADV_DONTNEED, true);
+>>>>>>> close3
 }

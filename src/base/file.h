@@ -64,4 +64,9 @@ uint64_t bdpo_file_reader_size(const bdpo_file_reader *reader); // when it was o
 BDPO_MUST_CHECK bdpo_status bdpo_file_reader_read(const bdpo_file_reader *reader, void *data,
                                                   size_t size, uint64_t offset);
 
+// Advice about a part of a view, which changes no bytes. Soon: it is about to be read, and the
+// system may begin. Done: it will not be read for long, and need not stay in this process's memory.
+void bdpo_file_advise_soon(const void *data, size_t size);
+void bdpo_file_advise_done(const void *data, size_t size);
+
 #endif

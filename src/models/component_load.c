@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "graph/store.h"
 #include "models/component.h"
@@ -123,18 +124,43 @@ typedef struct scratch {
     size_t bytes;
 } scratch;
 
+// The tensor as one dense block of `dtype`, in the file's order: in the file itself where it lies
+// so.
+static bdpo_status read_dense(const void **out, const scratch *s, const bdpo_stored_tensor *t,
+                              bdpo_dtype dtype)
+{
+    bool same = t->dtype == bdpo_stored_dtype_of(dtype);
+    *out = s->file;
+    if (same && !t->stride && (uintptr_t)t->data % bdpo_dtype_size(dtype) == 0)
+        *out = t->data;
+    else if (same)
+        TRY(bdpo_stored_tensor_read(t, s->file, t->count * bdpo_dtype_size(dtype)));
+    else
+        TRY(bdpo_stored_tensor_read_f32(t, (float *)(void *)s->file, t->count));
+    return BDPO_OK;
+}
+
+static void permute(char *out, const char *in, const bdpo_shape *shape, size_t size, int n_threads)
+{
+    bdpo_shape one = *shape; // output channel
+    one.dim[0] = 1;
+    int64_t bytes = bdpo_shape_count(&one) * (int64_t)size;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+    for (int64_t co = 0; co < shape->dim[0]; co++)
+        bdpo_param_to_store(out + co * bytes, in + co * bytes, &one, size);
+}
+
 static bdpo_status copy_one(bdpo_store *store, const scratch *s, const bdpo_param_spec *spec,
                             const bdpo_stored_tensor *t, bdpo_dtype dtype)
 {
-    size_t bytes = t->count * bdpo_dtype_size(dtype);
-    if (t->dtype == bdpo_stored_dtype_of(dtype))
-        TRY(bdpo_stored_tensor_read(t, s->file, bytes));
-    else
-        TRY(bdpo_stored_tensor_read_f32(t, (float *)(void *)s->file, t->count));
-    if (spec->shape.n_dims != 4)
-        return bdpo_store_write(store, BDPO_PARAM, spec->name, s->file, bytes);
-    bdpo_param_to_store(s->store, s->file, &spec->shape, bdpo_dtype_size(dtype));
-    return bdpo_store_write(store, BDPO_PARAM, spec->name, s->store, bytes);
+    size_t size = bdpo_dtype_size(dtype);
+    const void *dense;
+    TRY(read_dense(&dense, s, t, dtype));
+    if (spec->shape.n_dims == 4) {
+        permute(s->store, dense, &spec->shape, size, bdpo_engine_threads(bdpo_store_engine(store)));
+        dense = s->store;
+    }
+    return bdpo_store_write(store, BDPO_PARAM, spec->name, dense, t->count * size);
 }
 
 // Whether declare left the parameter for fill; if so its dtype in the store.
@@ -147,6 +173,20 @@ static bdpo_status find_copied(bool *copied, bdpo_dtype *dtype, const bdpo_store
     return BDPO_OK;
 }
 
+// What is copied from a mapped file is read from there once: it need not stay in memory twice.
+static void let_go(const bdpo_stored_tensor *t)
+{
+    if (!t->stride) bdpo_file_advise_done(t->data, t->size_bytes);
+}
+
+static void prepare_next(const bdpo_component *c, const bdpo_param_list *needed, int index)
+{
+    if (index + 1 == bdpo_param_list_count(needed)) return;
+    const bdpo_param_spec *spec = bdpo_param_list_at(needed, index + 1);
+    const bdpo_stored_tensor *t = &bdpo_component_find(c, spec->name)->tensor;
+    if (!t->stride) bdpo_file_advise_soon(t->data, t->size_bytes);
+}
+
 static bdpo_status copy_all(const bdpo_component *c, const bdpo_param_list *needed,
                             bdpo_store *store, const scratch *s)
 {
@@ -155,8 +195,11 @@ static bdpo_status copy_all(const bdpo_component *c, const bdpo_param_list *need
         bool copied;
         bdpo_dtype dtype;
         TRY(find_copied(&copied, &dtype, store, spec));
+        prepare_next(c, needed, i);
         if (!copied) continue;
-        TRY(copy_one(store, s, spec, &bdpo_component_find(c, spec->name)->tensor, dtype));
+        const bdpo_stored_tensor *t = &bdpo_component_find(c, spec->name)->tensor;
+        TRY(copy_one(store, s, spec, t, dtype));
+        let_go(t);
     }
     return BDPO_OK;
 }

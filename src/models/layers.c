@@ -187,17 +187,31 @@ static bdpo_node *add_time(const bdpo_builder *b, const char *path, bdpo_node *x
     return bdpo_add(b->graph, norm_silu_conv(b, path, 1, x, o), shift);
 }
 
+// x itself where the channels stay.
+static bdpo_node *shortcut(const bdpo_builder *b, const char *path, bdpo_node *x, int64_t out)
+{
+    if (!x || bdpo_node_shape(x).dim[3] == out) return x;
+    return bdpo_conv2d_at(b, bdpo_path_join(path, "conv_shortcut").text, x, true, NULL);
+}
+
 bdpo_node *bdpo_residual_at(const bdpo_builder *b, const char *path, bdpo_node *x, bdpo_node *time,
                             const bdpo_residual_options *o)
 {
+<<<<<<< HEAD
     bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
+=======
+    // Where the channels fall, the shortcut is less to keep than x: built first, it lets the norm
+    // work in place of x.
+    bdpo_node *skip = NULL;
+    bool first = x && bdpo_node_shape(x).dim[3] > o->out;
+    if (first) skip = shortcut(b, path, x, o->out);
+    begin(b, BDPO_SEGMENTS_COARSE);
+>>>>>>> close3
     bdpo_node *h = add_time(b, path, x, time, o);
     bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
     bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
     h = norm_silu_conv(b, path, 2, h, o);
-    bdpo_node *skip = x;
-    if (x && bdpo_node_shape(x).dim[3] != o->out)
-        skip = bdpo_conv2d_at(b, bdpo_path_join(path, "conv_shortcut").text, x, true, NULL);
+    if (!first) skip = shortcut(b, path, x, o->out);
     h = bdpo_add(b->graph, h, skip);
     if (o->output_scale != 0 && o->output_scale != 1)
         h = bdpo_scale(b->graph, h, 1 / o->output_scale);

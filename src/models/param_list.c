@@ -137,6 +137,29 @@ bdpo_shape bdpo_param_store_shape(const bdpo_param_spec *spec)
     return spec->shape.n_dims == 4 ? BDPO_SHAPE(d[0], d[2], d[3], d[1]) : spec->shape;
 }
 
+// Elements of any type of that width are moved.
+typedef uint32_t __attribute__((may_alias)) word_of_4;
+typedef uint16_t __attribute__((may_alias)) word_of_2;
+
+// [ci, kernel] to [kernel, ci].
+#define PERMUTE(type)                                                                              \
+    do {                                                                                           \
+        const type *from = in;                                                                     \
+        type *to = out;                                                                            \
+        for (size_t k = 0; k < kernel; k++)                                                        \
+            for (size_t i = 0; i < ci; i++) to[k * ci + i] = from[i * kernel + k];                 \
+    } while (0)
+
+static void permute(void *out, const void *in, size_t ci, size_t kernel, size_t size)
+{
+    if (size == sizeof(word_of_4))
+        PERMUTE(word_of_4);
+    else if (size == sizeof(word_of_2))
+        PERMUTE(word_of_2);
+    else
+        BDPO_BUG("no convolution has elements of %zu bytes", size);
+}
+
 void bdpo_param_to_store(void *out, const void *in, const bdpo_shape *shape, size_t size)
 {
     const int64_t *d = shape->dim;
@@ -145,12 +168,10 @@ void bdpo_param_to_store(void *out, const void *in, const bdpo_shape *shape, siz
         return;
     }
     size_t kernel = (size_t)(d[2] * d[3]), ci = (size_t)d[1];
-    char *to = out;
-    const char *from = in;
-    for (size_t co = 0; co < (size_t)d[0]; co++, from += kernel * ci * size)
-        for (size_t k = 0; k < kernel; k++)
-            for (size_t i = 0; i < ci; i++, to += size)
-                memcpy(to, from + (i * kernel + k) * size, size);
+    for (size_t co = 0; co < (size_t)d[0]; co++) {
+        size_t at = co * kernel * ci * size;
+        permute((char *)out + at, (const char *)in + at, ci, kernel, size);
+    }
 }
 
 bool bdpo_param_layer(char path[BDPO_PARAM_NAME_BYTES], const bdpo_param_spec *spec)
