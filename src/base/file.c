@@ -1,11 +1,6 @@
-<<<<<<< HEAD
 // Atomic writing by rename, bounded reading, mapping (POSIX).
 #define _DEFAULT_SOURCE // madvise
 
-=======
-// Atomic writing by rename, bounded reading, mapping (POSIX; madvise() beyond it).
-#define _DEFAULT_SOURCE
->>>>>>> close3
 #include "base/file.h"
 
 #include <errno.h>
@@ -333,13 +328,23 @@ bdpo_status bdpo_file_map(bdpo_file_view *out, const char *path)
     return status;
 }
 
+// A failure costs time or memory only.
+static void advise(uintptr_t begin, uintptr_t end, int advice)
+{
+    if (begin < end) (void)madvise((void *)begin, end - begin, advice);
+}
+
 // Whole pages inside the part only: others may be of something else.
 void bdpo_file_rest(const void *data, size_t size)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)data;
-    uintptr_t begin = (at + page - 1) / page * page, end = (at + size) / page * page;
-    // A failure costs memory only.
-    if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+    advise((at + page - 1) / page * page, (at + size) / page * page, MADV_DONTNEED);
+}
+
+void bdpo_file_expect(const void *data, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)data;
+    advise(at / page * page, at + size, MADV_WILLNEED);
 }
 
 void bdpo_file_unmap(bdpo_file_view *view)
@@ -348,7 +353,6 @@ void bdpo_file_unmap(bdpo_file_view *view)
     *view = (bdpo_file_view){0};
 }
 
-<<<<<<< HEAD
 // ---- reading at a place --------------------------------------------------------------------
 
 struct bdpo_file_reader {
@@ -408,23 +412,4 @@ bdpo_status bdpo_file_reader_read(const bdpo_file_reader *r, void *data, size_t 
         size -= (size_t)n;
     }
     return BDPO_OK;
-=======
-// The whole pages inside a range (`inner`), or all that it touches. Failure costs time only.
-static void advise(const void *data, size_t size, int advice, bool inner)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data, end = begin + size;
-    begin = inner ? bdpo_align(begin, page) : begin & ~(page - 1);
-    end = inner ? end & ~(page - 1) : bdpo_align(end, page);
-    if (end > begin) (void)madvise((void *)(uintptr_t)begin, end - begin, advice);
-}
-
-void bdpo_file_advise_soon(const void *data, size_t size)
-{
-    advise(data, size, MADV_WILLNEED, false);
-}
-
-void bdpo_file_advise_done(const void *data, size_t size)
-{
-    advise(data, size, MADV_DONTNEED, true);
->>>>>>> close3
 }

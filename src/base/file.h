@@ -51,6 +51,8 @@ void bdpo_file_unmap(bdpo_file_view *view);
 // This part of a view is not needed for a while: its memory goes back to the system, and comes
 // again from the file where it is read.
 void bdpo_file_rest(const void *data, size_t size);
+// This part will be read soon: the system may begin.
+void bdpo_file_expect(const void *data, size_t size);
 
 // A file that is read piece by piece, at any place; several threads may share it. Unlike a map it
 // does not fault where another process shortens the file, and its pages do not count as ours.
@@ -63,10 +65,5 @@ uint64_t bdpo_file_reader_size(const bdpo_file_reader *reader); // when it was o
 // The `size` bytes from `offset` on. BDPO_BAD_FILE where the file ends before.
 BDPO_MUST_CHECK bdpo_status bdpo_file_reader_read(const bdpo_file_reader *reader, void *data,
                                                   size_t size, uint64_t offset);
-
-// Advice about a part of a view, which changes no bytes. Soon: it is about to be read, and the
-// system may begin. Done: it will not be read for long, and need not stay in this process's memory.
-void bdpo_file_advise_soon(const void *data, size_t size);
-void bdpo_file_advise_done(const void *data, size_t size);
 
 #endif

@@ -176,7 +176,7 @@ static bdpo_status find_copied(bool *copied, bdpo_dtype *dtype, const bdpo_store
 // What is copied from a mapped file is read from there once: it need not stay in memory twice.
 static void let_go(const bdpo_stored_tensor *t)
 {
-    if (!t->stride) bdpo_file_advise_done(t->data, t->size_bytes);
+    if (!t->stride) bdpo_file_rest(t->data, t->size_bytes);
 }
 
 static void prepare_next(const bdpo_component *c, const bdpo_param_list *needed, int index)
@@ -184,7 +184,7 @@ static void prepare_next(const bdpo_component *c, const bdpo_param_list *needed,
     if (index + 1 == bdpo_param_list_count(needed)) return;
     const bdpo_param_spec *spec = bdpo_param_list_at(needed, index + 1);
     const bdpo_stored_tensor *t = &bdpo_component_find(c, spec->name)->tensor;
-    if (!t->stride) bdpo_file_advise_soon(t->data, t->size_bytes);
+    if (!t->stride) bdpo_file_expect(t->data, t->size_bytes);
 }
 
 static bdpo_status copy_all(const bdpo_component *c, const bdpo_param_list *needed,

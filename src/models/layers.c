@@ -197,16 +197,12 @@ static bdpo_node *shortcut(const bdpo_builder *b, const char *path, bdpo_node *x
 bdpo_node *bdpo_residual_at(const bdpo_builder *b, const char *path, bdpo_node *x, bdpo_node *time,
                             const bdpo_residual_options *o)
 {
-<<<<<<< HEAD
-    bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
-=======
     // Where the channels fall, the shortcut is less to keep than x: built first, it lets the norm
     // work in place of x.
     bdpo_node *skip = NULL;
     bool first = x && bdpo_node_shape(x).dim[3] > o->out;
     if (first) skip = shortcut(b, path, x, o->out);
-    begin(b, BDPO_SEGMENTS_COARSE);
->>>>>>> close3
+    bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
     bdpo_node *h = add_time(b, path, x, time, o);
     bdpo_segments_end(b, BDPO_SEGMENTS_COARSE);
     bdpo_segments_begin(b, BDPO_SEGMENTS_COARSE);
