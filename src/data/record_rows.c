@@ -133,7 +133,8 @@ bdpo_status bdpo_rows_open_as(bdpo_rows **out, const char *path, char delimiter)
         bdpo_free(copy);
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", path);
     }
-    r->path = strcpy(copy, path);
+    memcpy(copy, path, strlen(path) + 1);
+    r->path = copy;
     bdpo_status status = open_file(r, delimiter);
     if (status != BDPO_OK) {
         bdpo_rows_close(r);

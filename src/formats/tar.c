@@ -89,7 +89,8 @@ bdpo_status bdpo_tar_open(bdpo_tar **out, const char *path)
         bdpo_free(copy);
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", path);
     }
-    t->path = strcpy(copy, path);
+    memcpy(copy, path, strlen(path) + 1);
+    t->path = copy;
     bdpo_status status = open_file(t);
     if (status == BDPO_OK) status = start_at(t, 0);
     if (status != BDPO_OK) {
