@@ -75,7 +75,6 @@ typedef struct bdpo_rows_index { // all zero: not made yet
 // made before.
 BDPO_MUST_CHECK bdpo_status bdpo_rows_index_make(bdpo_rows_index *index, bdpo_rows *rows,
                                                  int64_t next);
-BDPO_MUST_CHECK bdpo_status bdpo_rows_index_add(bdpo_rows_index *index, bdpo_rows_mark mark);
 
 // The header of a table; NULL for JSON.
 const char *const *bdpo_rows_header(const bdpo_rows *rows, size_t *n);

@@ -15,6 +15,17 @@ typedef struct list_file {
     int64_t n_rows; // -1: not counted yet
 } list_file;
 
+// Where an entry is, and its first row in the list.
+typedef struct entry_place {
+    bdpo_rows_mark mark;
+    int64_t first_row;
+} entry_place;
+
+typedef struct entry_list {
+    entry_place *places;
+    size_t n, capacity;
+} entry_list;
+
 typedef struct hpd {
     const char *wanted_split;
     list_file files[MAX_FILES];
@@ -26,9 +37,7 @@ typedef struct hpd {
     json_t *names, *ranks; // of a ranked one
     size_t i, j, n;        // the next pair; done where n is 0
     char paths[2][BDPO_PATH_BYTES];
-    // Random access: for each entry its place and first row; made at the first seek.
-    bdpo_rows_index marks[MAX_FILES];
-    int64_t *first_rows[MAX_FILES];
+    entry_list entries[MAX_FILES]; // of the lists whose rows were counted
 } hpd;
 
 // ---- entries -------------------------------------------------------------------------------
@@ -188,32 +197,44 @@ static void close_rows(hpd *h)
     h->n = 0;
 }
 
-// Counts the rows of a file, and keeps the places of its entries.
+static bdpo_status add_entry(entry_list *list, entry_place place)
+{
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity < 256 ? 256 : 2 * list->capacity;
+        entry_place *grown = bdpo_realloc(list->places, capacity, sizeof *grown);
+        if (!grown) return bdpo_fail(BDPO_NO_MEMORY, "no memory for %zu places", capacity);
+        list->places = grown;
+        list->capacity = capacity;
+    }
+    list->places[list->n++] = place;
+    return BDPO_OK;
+}
+
+static bdpo_status list_entries(entry_list *list, int64_t *n_rows, bdpo_rows *rows)
+{
+    bdpo_rows_item *item;
+    list->n = 0;
+    *n_rows = 0;
+    for (;;) {
+        int64_t n;
+        TRY(bdpo_rows_next(&item, rows));
+        if (!item) return BDPO_OK;
+        bdpo_status broken = check_entry(item, &n);
+        (void)broken; // is one row too
+        TRY(add_entry(list, (entry_place){bdpo_rows_last_mark(rows), *n_rows}));
+        *n_rows += n;
+    }
+}
+
+// Counts the rows of a list, and keeps the places of its entries.
 static bdpo_status count_rows(hpd *h, int file)
 {
     bdpo_rows *rows;
-    bdpo_rows_item *item;
-    int64_t *firsts = NULL, n_rows = 0, n;
-    bdpo_rows_index *marks = &h->marks[file];
+    int64_t n_rows;
     if (h->files[file].n_rows >= 0) return BDPO_OK;
     TRY(bdpo_rows_open(&rows, h->files[file].path));
-    bdpo_status status;
-    while ((status = bdpo_rows_next(&item, rows)) == BDPO_OK && item) {
-        bdpo_status ignored = check_entry(item, &n);
-        (void)ignored; // a broken entry is one row
-        size_t before = marks->capacity;
-        if ((status = bdpo_rows_index_add(marks, bdpo_rows_last_mark(rows))) != BDPO_OK) break;
-        if (marks->capacity != before) {
-            int64_t *grown = bdpo_realloc(firsts, marks->capacity, sizeof *grown);
-            if (!grown) status = bdpo_fail(BDPO_NO_MEMORY, "no memory for places");
-            if (!grown) break;
-            firsts = grown;
-        }
-        firsts[marks->n - 1] = n_rows;
-        n_rows += n;
-    }
+    bdpo_status status = list_entries(&h->entries[file], &n_rows, rows);
     bdpo_rows_close(rows);
-    h->first_rows[file] = firsts;
     if (status == BDPO_OK) h->files[file].n_rows = n_rows;
     return status;
 }
@@ -266,17 +287,17 @@ static bdpo_status hpd_n_rows(int64_t *out, void *state)
 }
 
 // The last entry whose first row is at most `row`.
-static size_t find_entry(const int64_t *first_rows, size_t n, int64_t row)
+static const entry_place *find_entry(const entry_list *list, int64_t row)
 {
-    size_t low = 0, high = n;
+    size_t low = 0, high = list->n;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (first_rows[middle] <= row)
+        if (list->places[middle].first_row <= row)
             low = middle;
         else
             high = middle;
     }
-    return low;
+    return &list->places[low];
 }
 
 // A row of a split that is not wanted is read all the same: the source drops it.
@@ -290,10 +311,10 @@ static bdpo_status hpd_seek(void *state, int64_t index)
     close_rows(h);
     for (h->file = 0; row >= h->files[h->file].n_rows; h->file++) row -= h->files[h->file].n_rows;
     h->index = index;
-    size_t entry = find_entry(h->first_rows[h->file], h->marks[h->file].n, row);
+    const entry_place *entry = find_entry(&h->entries[h->file], row);
     TRY(bdpo_rows_open(&h->rows, h->files[h->file].path));
-    TRY(bdpo_rows_seek(h->rows, h->marks[h->file].marks[entry]));
-    int64_t behind = row - h->first_rows[h->file][entry];
+    TRY(bdpo_rows_seek(h->rows, entry->mark));
+    int64_t behind = row - entry->first_row;
     h->index = index - behind;
     for (int64_t i = 0; i < behind; i++) TRY(hpd_next(&passed, h));
     return BDPO_OK;
@@ -306,10 +327,7 @@ static void hpd_close(void *state)
     hpd *h = state;
     if (!h) return;
     bdpo_rows_close(h->rows);
-    for (int i = 0; i < h->n_files; i++) {
-        bdpo_free(h->marks[i].marks);
-        bdpo_free(h->first_rows[i]);
-    }
+    for (int i = 0; i < h->n_files; i++) bdpo_free(h->entries[i].places);
     bdpo_free(h);
 }
 

@@ -27,9 +27,11 @@ enum {
     RANKING
 };
 
+typedef enum value_kind { TEXT, BYTES, NUMBER } value_kind;
+
 static const struct {
     const char *name;
-    enum { TEXT, BYTES, NUMBER } kind;
+    value_kind kind;
 } wanted[N_COLUMNS] = {
     [CAPTION] = {"caption", TEXT},
     [JPG_0] = {"jpg_0", BYTES},
@@ -160,7 +162,7 @@ static void close_shard(pickapic *p)
     p->file = NULL;
 }
 
-static bool fits(const bdpo_parquet_column *column, int kind)
+static bool fits(const bdpo_parquet_column *column, value_kind kind)
 {
     if (kind == NUMBER)
         return column->type != BDPO_PARQUET_BYTES && column->type != BDPO_PARQUET_FIXED_BYTES;

@@ -133,7 +133,8 @@ bdpo_status bdpo_rows_open_as(bdpo_rows **out, const char *path, char delimiter)
         bdpo_free(copy);
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", path);
     }
-    r->path = strcpy(copy, path);
+    memcpy(copy, path, strlen(path) + 1);
+    r->path = copy;
     bdpo_status status = open_file(r, delimiter);
     if (status != BDPO_OK) {
         bdpo_rows_close(r);
@@ -182,7 +183,7 @@ bdpo_status bdpo_rows_rewind(bdpo_rows *r)
     return bdpo_csv_next(&header, r->csv);
 }
 
-bdpo_status bdpo_rows_index_add(bdpo_rows_index *index, bdpo_rows_mark mark)
+static bdpo_status add_mark(bdpo_rows_index *index, bdpo_rows_mark mark)
 {
     if (index->n == index->capacity) {
         size_t capacity = index->capacity < 256 ? 256 : 2 * index->capacity;
@@ -204,7 +205,7 @@ bdpo_status bdpo_rows_index_make(bdpo_rows_index *index, bdpo_rows *r, int64_t n
     for (;;) {
         TRY(bdpo_rows_next(&item, r));
         if (!item) break;
-        TRY(bdpo_rows_index_add(index, r->last));
+        TRY(add_mark(index, r->last));
     }
     index->made = true;
     return (size_t)next < index->n ? bdpo_rows_seek(r, index->marks[next]) : BDPO_OK;

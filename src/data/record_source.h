@@ -145,9 +145,10 @@ BDPO_MUST_CHECK bdpo_status bdpo_record_source_next(const bdpo_record **out,
 // list, or over the headers of a tar.
 BDPO_MUST_CHECK bdpo_status bdpo_record_source_n_rows(int64_t *out, bdpo_record_source *source);
 
-// Random access: the row of this index, *out NULL where it is dropped (the reason is counted).
-// BAD_ARGUMENT for an index that is not in the data set, UNSUPPORTED for compressed tar.
-// Afterwards bdpo_record_source_next() gives the rows behind it.
+// Random access: the row of this index, *out NULL where it is dropped. It is counted, each time;
+// and with drop_duplicates a row that was given before is a duplicate. BAD_ARGUMENT for an index
+// that is not in the data set, UNSUPPORTED for packed tar. bdpo_record_source_next() then gives the
+// rows behind it.
 BDPO_MUST_CHECK bdpo_status bdpo_record_source_at(const bdpo_record **out,
                                                   bdpo_record_source *source, int64_t index);
 

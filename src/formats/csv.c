@@ -203,14 +203,22 @@ bdpo_status bdpo_csv_next(const bdpo_csv_row **out, bdpo_csv *c)
 
 // ---- opening -------------------------------------------------------------------------------
 
+static size_t count_fields(const bdpo_line *line, char delimiter)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < line->size; i++) n += line->text[i] == delimiter;
+    return n;
+}
+
 // Whether a field that begins with a quote is what a writer of quotes makes, and hardly anybody
-// else: "a ""b"" c", or with the delimiter inside. *at moves behind the field where it is.
-static bool shows_quoting(const char **at, const char *end, char delimiter)
+// else: "a ""b"" c", or one with a delimiter inside where that explains one field too many
+// (`extra`). *at moves behind the field where it ends by a quote.
+static bool shows_quoting(const char **at, const char *end, char delimiter, bool extra)
 {
     bool evidence = false;
     const char *p = *at + 1;
     for (; p < end; p++) {
-        if (*p == delimiter) evidence = true;
+        if (*p == delimiter && extra) evidence = true;
         if (*p != '"') continue;
         if (p + 1 == end || p[1] != '"') break;
         evidence = true;
@@ -221,30 +229,39 @@ static bool shows_quoting(const char **at, const char *end, char delimiter)
     return evidence;
 }
 
-static bool line_shows_quoting(const bdpo_line *line, char delimiter)
+static bool line_shows_quoting(const bdpo_line *line, char delimiter, size_t n_header)
 {
     const char *at = line->text, *end = line->text + line->size;
+    bool extra = count_fields(line, delimiter) > n_header;
     if (line->number == 1 && line->text[0] == '"') return true;
     while (at < end) {
-        if (*at == '"' && shows_quoting(&at, end, delimiter)) return true;
+        if (*at == '"' && shows_quoting(&at, end, delimiter, extra)) return true;
         const char *stop = memchr(at, delimiter, (size_t)(end - at));
         at = stop ? stop + 1 : end;
     }
     return false;
 }
 
+static bdpo_status look_for_quoting(bool *found, bdpo_line_reader *lines, char delimiter)
+{
+    bdpo_line *line;
+    size_t n_header = 0;
+    do {
+        TRY(bdpo_line_reader_next(&line, lines));
+        if (!line) return BDPO_OK;
+        if (n_header == 0) n_header = count_fields(line, delimiter);
+        *found = line_shows_quoting(line, delimiter, n_header);
+    } while (!*found && line->offset < SAMPLE_BYTES);
+    return BDPO_OK;
+}
+
 static bdpo_status find_quoting(bdpo_csv *c, const char *path)
 {
     bdpo_line_reader *sample;
-    bdpo_line *line = NULL;
     c->quotes = c->delimiter == ',';
     if (c->quotes) return BDPO_OK;
     TRY(bdpo_line_reader_open(&sample, path, SAMPLE_BYTES));
-    bdpo_status status;
-    do {
-        status = bdpo_line_reader_next(&line, sample);
-        if (status == BDPO_OK && line) c->quotes = line_shows_quoting(line, c->delimiter);
-    } while (status == BDPO_OK && line && !c->quotes && line->offset < SAMPLE_BYTES);
+    bdpo_status status = look_for_quoting(&c->quotes, sample, c->delimiter);
     bdpo_line_reader_close(sample);
     return status;
 }

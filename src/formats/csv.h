@@ -1,10 +1,13 @@
-// Tables of text: CSV (RFC 4180, read as Python's csv module reads it) and TSV, a row at a time
-// with the number of its line; and fields quoted for writing.
+// Tables of text, a row at a time with the number of its line; and fields quoted for writing.
+//
+// CSV is RFC 4180: what Python's csv module writes is read as it reads it. A quote inside a field
+// in quotes that is neither doubled nor before a delimiter is text; one that is never closed is a
+// fault.
 //
 // TSV has no quotes by itself: a tab ends a field and a line end ends a row, and PartiPrompts is
 // written so. A program that wrote it "with quotes where needed" gives itself away by a quoted
-// header or, in the first MiB, by a field in quotes with a doubled quote or a tab inside: such a
-// file is read with quotes.
+// header or, in the first MiB, by a field in quotes with a doubled quote, or with a tab where the
+// row would else have a field too many: such a file is read with quotes.
 #ifndef BDPO_CSV_H
 #define BDPO_CSV_H
 

@@ -225,7 +225,8 @@ bdpo_status bdpo_json_items_open(bdpo_json_items **out, const char *path)
         bdpo_free(copy);
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", path);
     }
-    s->path = strcpy(copy, path);
+    memcpy(copy, path, strlen(path) + 1);
+    s->path = copy;
     bdpo_status status = begin(s);
     if (status != BDPO_OK) {
         bdpo_json_items_close(s);

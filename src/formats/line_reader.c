@@ -54,7 +54,8 @@ bdpo_status bdpo_line_reader_open(bdpo_line_reader **out, const char *path, size
         bdpo_free(r);
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for its lines", path);
     }
-    r->path = strcpy(copy, path);
+    memcpy(copy, path, strlen(path) + 1);
+    r->path = copy;
     r->limit = limit;
     r->number = 1;
     r->file = fopen(path, "rbe");

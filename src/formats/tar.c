@@ -23,6 +23,7 @@ struct bdpo_tar {
     char *path;
     bdpo_growing name; // of the member
     bdpo_tar_member member;
+    bool held; // the member was read already, and is the next one
 };
 
 // One line, with libarchive's reason where it has one.
@@ -58,6 +59,7 @@ static bdpo_status start_at(bdpo_tar *t, uint64_t offset)
     t->archive = archive_read_new();
     if (!t->archive) return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", t->path);
     t->entry = NULL;
+    t->held = false;
     t->start = offset;
     if (offset > INT64_MAX || lseek(t->fd, (off_t)offset, SEEK_SET) < 0)
         return bdpo_fail(BDPO_IO, "%s: cannot go to byte %ju: %s", t->path, (uintmax_t)offset,
@@ -87,7 +89,8 @@ bdpo_status bdpo_tar_open(bdpo_tar **out, const char *path)
         bdpo_free(copy);
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to read it", path);
     }
-    t->path = strcpy(copy, path);
+    memcpy(copy, path, strlen(path) + 1);
+    t->path = copy;
     bdpo_status status = open_file(t);
     if (status == BDPO_OK) status = start_at(t, 0);
     if (status != BDPO_OK) {
@@ -128,6 +131,11 @@ static bdpo_status take_name(bdpo_tar *t)
 bdpo_status bdpo_tar_next(const bdpo_tar_member **out, bdpo_tar *t)
 {
     *out = NULL;
+    if (t->held) {
+        t->held = false;
+        *out = &t->member;
+        return BDPO_OK;
+    }
     // A damaged header could be passed (ARCHIVE_RETRY), but then nobody knows what is missing.
     int result = archive_read_next_header(t->archive, &t->entry);
     if (result == ARCHIVE_EOF) return BDPO_OK;
@@ -167,11 +175,27 @@ bdpo_status bdpo_tar_read(bdpo_growing *out, bool *too_large, bdpo_tar *t, size_
     return BDPO_OK;
 }
 
+// libarchive goes through headers that it would not begin at: such a member is gone to from the
+// beginning.
+static bdpo_status walk_to(bdpo_tar *t, uint64_t offset)
+{
+    const bdpo_tar_member *member;
+    TRY(start_at(t, 0));
+    do TRY(bdpo_tar_next(&member, t));
+    while (member && member->offset < offset);
+    if (!member || member->offset != offset)
+        return bdpo_fail(BDPO_BAD_FILE, "%s: has no member at byte %ju", t->path,
+                         (uintmax_t)offset);
+    t->held = true;
+    return BDPO_OK;
+}
+
 bdpo_status bdpo_tar_seek(bdpo_tar *t, uint64_t offset)
 {
     if (archive_filter_count(t->archive) > 1)
         return bdpo_fail(BDPO_UNSUPPORTED,
                          "%s: is packed (%s), so its members cannot be reached one by one", t->path,
                          archive_filter_name(t->archive, 0));
-    return start_at(t, offset);
+    bdpo_status status = start_at(t, offset);
+    return status == BDPO_BAD_FILE ? walk_to(t, offset) : status;
 }

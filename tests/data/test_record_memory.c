@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "data/record_source.h"
+#include "formats/tar_bytes.h"
 #include "harness.h"
 #include "malloc_count.h"
 #include "models/scratch.h"
@@ -47,42 +48,24 @@ static void write_list(const char *path, const char *begin, const char *row, con
     CHECK(fclose(file) == 0);
 }
 
-static void put_member(FILE *file, const char *name, const char *bytes, size_t size)
-{
-    char h[512] = {0};
-    static const char zeros[512] = {0};
-    unsigned sum = 0;
-    snprintf(h, 100, "%s", name);
-    size_t rest = size;
-    for (int i = 10; i >= 0; i--, rest >>= 3) h[124 + i] = (char)('0' + (rest & 7));
-    memcpy(h + 100, "0000644", 7);
-    h[156] = '0';
-    memcpy(h + 257,
-           "ustar\0"
-           "00",
-           8);
-    memset(h + 148, ' ', 8);
-    for (int i = 0; i < 512; i++) sum += (unsigned char)h[i];
-    snprintf(h + 148, 8, "%06o", sum);
-    fwrite(h, 1, 512, file);
-    fwrite(bytes, 1, size, file);
-    fwrite(zeros, 1, (512 - size % 512) % 512, file);
-}
-
 static void write_archive(const char *path)
 {
     static char picture[MEMBER_BYTES];
+    bdpo_growing row = {0};
     FILE *file = fopen(path, "wb");
     CHECK(file != NULL);
     memset(picture, 'p', sizeof picture);
     for (int i = 0; i < N_MEMBERS; i++) {
         char name[64];
+        row.size = 0;
         snprintf(name, sizeof name, "%06d.jpg", i);
-        put_member(file, name, picture, sizeof picture);
+        tar_put_file(&row, name, picture, sizeof picture);
         snprintf(name, sizeof name, "%06d.txt", i);
-        put_member(file, name, "a prompt", 8);
+        tar_put_file(&row, name, "a prompt", 8);
+        CHECK(fwrite(row.data, 1, row.size, file) == row.size);
     }
     CHECK(fclose(file) == 0);
+    bdpo_free(row.data);
 }
 
 BDPO_TEST_FULL(memory_is_that_of_a_row)

@@ -86,17 +86,22 @@ BDPO_TEST(seek_and_rewind)
     unlink(path());
 }
 
+static void put_text(char *at, const char *text)
+{
+    while (*text) *at++ = *text++;
+}
+
 BDPO_TEST(a_value_of_20_MiB_is_a_fault_and_the_next_is_read)
 {
     enum { SIZE = 20 << 20 };
     char *text = bdpo_alloc(SIZE + 1, 1);
     CHECK(text != NULL);
     memset(text, 'x', SIZE);
-    memcpy(text, "[\"", 2);
-    memcpy(text + SIZE - 5, "\", 7]", 5);
+    put_text(text, "[\"");
+    put_text(text + SIZE - 5, "\", 7]");
     CHECK_STR(items_of(text), "0!has more than 16 MiB|1:7");
-    memcpy(text, "{\"", 2);
-    memcpy(text + SIZE - 5, "\"}\n7\n", 5);
+    put_text(text, "{\"");
+    put_text(text + SIZE - 5, "\"}\n7\n");
     CHECK_STR(items_of(text), "1!has more than 16 MiB|2:7");
     bdpo_free(text);
 }

@@ -4,47 +4,19 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/tar.h"
+#include "formats/tar_bytes.h"
 #include "harness.h"
-
-// A header by hand: a test of the reader should not need a writer.
-static void put_header(bdpo_growing *out, const char *name, char kind, size_t size)
-{
-    char h[512] = {0};
-    unsigned sum = 0;
-    snprintf(h, 100, "%s", name);
-    memcpy(h + 100,
-           "0000644\0"
-           "0000000\0"
-           "0000000\0",
-           24);
-    for (int i = 10; i >= 0; i--, size >>= 3) h[124 + i] = (char)('0' + (size & 7));
-    memcpy(h + 136, "00000000000", 11);
-    h[156] = kind;
-    memcpy(h + 257,
-           "ustar\0"
-           "00",
-           8);
-    memset(h + 148, ' ', 8);
-    for (int i = 0; i < 512; i++) sum += (unsigned char)h[i];
-    snprintf(h + 148, 8, "%06o", sum);
-    CHECK(bdpo_growing_add(out, h, 512));
-}
 
 static void put_file(bdpo_growing *out, const char *name, const char *text)
 {
-    static const char zeros[512] = {0};
-    size_t size = strlen(text);
-    put_header(out, name, '0', size);
-    CHECK(bdpo_growing_add(out, text, size));
-    CHECK(bdpo_growing_add(out, zeros, (512 - size % 512) % 512));
+    tar_put_file(out, name, text, strlen(text));
 }
 
 static const char *write_tar(bdpo_growing *out, bool ended)
 {
     static char path[64];
-    static const char zeros[1024] = {0};
     snprintf(path, sizeof path, "/tmp/bdpo-%ld.tar", (long)getpid());
-    if (ended) CHECK(bdpo_growing_add(out, zeros, sizeof zeros));
+    if (ended) tar_put_end(out);
     CHECK_OK(bdpo_file_write(path, out->data, out->size));
     bdpo_free(out->data);
     return path;
@@ -66,9 +38,9 @@ BDPO_TEST(members_in_order_and_by_place)
     bdpo_growing bytes = {0};
     const bdpo_tar_member *m;
     bdpo_tar *tar;
-    put_header(&bytes, "folder/", '5', 0);
+    tar_put_header(&bytes, "folder/", '5', 0);
     put_file(&bytes, "folder/a.txt", "one");
-    put_header(&bytes, "folder/link", '2', 0);
+    tar_put_header(&bytes, "folder/link", '2', 0);
     put_file(&bytes, "\xe7\x8c\xab.txt", "two");
     const char *path = write_tar(&bytes, true);
     CHECK_OK(bdpo_tar_open(&tar, path));
@@ -127,7 +99,7 @@ BDPO_TEST(a_forged_size_allocates_nothing)
     const bdpo_tar_member *m;
     bdpo_tar *tar;
     bool too_large;
-    put_header(&bytes, "a", '0', ((size_t)8 << 30) - 1);
+    tar_put_header(&bytes, "a", '0', ((size_t)8 << 30) - 1);
     CHECK(bdpo_growing_add(&bytes, "x", 1));
     const char *path = write_tar(&bytes, false);
     CHECK_OK(bdpo_tar_open(&tar, path));
