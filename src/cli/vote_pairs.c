@@ -181,9 +181,9 @@ static bdpo_status check_data_set(const char *data_set, const bdpo_score_store *
 {
     enum { SHOWN = 12 };
     const char *names[SHOWN], *path = bdpo_score_store_path(store);
-    for (int i = 0; i < n; i++)
-        if (!data_set || strcmp(list[i].name, data_set) == 0) return BDPO_OK;
     if (!data_set) return BDPO_OK;
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i].name, data_set) == 0) return BDPO_OK;
     int n_names = n < SHOWN ? n : SHOWN;
     for (int i = 0; i < n_names; i++) names[i] = list[i].name;
     int nearest = bdpo_nearest_word(names, n_names, data_set);
