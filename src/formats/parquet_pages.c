@@ -11,7 +11,7 @@
 #include "formats/parquet_codec.h"
 #include "formats/printable.h"
 
-enum { WINDOW = 4096 };
+enum { WINDOW = 4096, SPARE_BELOW = 16 << 20 };
 
 // ---- refusals ------------------------------------------------------------------------------
 
@@ -88,7 +88,8 @@ static bdpo_status reserve(const bdpo_parquet_stream *s, bdpo_parquet_buffer *bu
 {
     if (size < buffer->capacity) return BDPO_OK;
     bdpo_free(buffer->data);
-    buffer->capacity = size + size / 8 + 1; // the next page may be a little larger
+    buffer->capacity = size + 1;
+    if (size < SPARE_BELOW) buffer->capacity += size / 8; // the next may be a little larger
     buffer->data = bdpo_realloc(NULL, buffer->capacity, 1);
     if (buffer->data) return BDPO_OK;
     buffer->capacity = 0;
