@@ -112,9 +112,9 @@ typedef struct bdpo_preference_outputs {
     bdpo_node *reference_error; // [2 n] r; NULL without a reference
 } bdpo_preference_outputs;
 
-// Adds the loss, in f32 whatever the plan computes in. Gradients flow to `policy` and to nothing
-// else. Failures stick to the graph. A pair of weight 0 needs finite predictions and label too: its
-// gradient is 0 times what stands there.
+// Adds the loss, in f32 whatever the plan computes in. Gradients flow to `policy` only; that others
+// depend on trainable values is refused. Failures stick to the graph. A pair of weight 0 needs
+// finite predictions and label too: its gradient is 0 times what stands there.
 void bdpo_preference_build(bdpo_preference_outputs *out, bdpo_graph *g,
                            const bdpo_preference_inputs *in,
                            const bdpo_preference_options *options);
@@ -153,7 +153,8 @@ typedef struct bdpo_preference_tally {
     double error[2][2];     // [chosen, rejected][policy, reference]
 } bdpo_preference_tally;
 
-// What the plan gave for n pairs; logit and reference_error may be NULL.
+// What the plan read and gave for n pairs; logit and reference_error may be NULL. Labels are NULL
+// where only chosen pictures were given: errors are then [n].
 typedef struct bdpo_preference_results {
     const float *labels, *weights, *pair_loss, *logit; // [n]
     const float *policy_error, *reference_error;       // [2 n]
