@@ -26,9 +26,10 @@
 //
 // ---- Layout ------------------------------------------------------------------------------------
 // A batch of n pairs is [2 n, h, w, c] with the pictures of a pair side by side: 0 and 1 of pair 0,
-// 0 and 1 of pair 1, .. So the two maps of a pair are one view [n, 2 h w, c], which attends to the
-// pair's text [n, t, c] in one call: its keys and values are computed, packed and stored once,
-// never repeated. Any range of pairs, for a micro-batch or a rank, is one block of memory too.
+// 0 and 1 of pair 1, .. So the two maps of a pair are one view [n, 2 h w, c], which can attend to
+// the pair's text [n, t, c] in one call: its keys and values are then computed and stored once,
+// not twice. In halves, all pictures 0 first, they would lie apart. Any range of pairs, for a
+// micro-batch or a rank, is one block of memory too.
 #ifndef BDPO_PREFERENCE_LOSS_H
 #define BDPO_PREFERENCE_LOSS_H
 
