@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 # The rooms, in the order in which they may see each other.
-rooms='bdpo base tensor graph kernels ops backend formats text models diffusion data fetch scorers vote cli'
+rooms='bdpo base tensor graph kernels ops backend formats text models diffusion data fetch scorers vote preference cli'
 breaches=$(mktemp)
 trap 'rm -f "$breaches"' EXIT
 

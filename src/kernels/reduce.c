@@ -135,6 +135,16 @@ void bdpo_row_sums(float *y, const float *x, int64_t ldx, const float *w, int64_
 
 // ---- dense totals ---------------------------------------------------------------------------
 
+// y[n] = scale * the sum of each sample's blocks, in order.
+static void sum_parts(float *y, const double *parts, float scale, int64_t n, int64_t blocks)
+{
+    for (int64_t sample = 0; sample < n; sample++) {
+        double total = 0;
+        for (int64_t block = 0; block < blocks; block++) total += parts[sample * blocks + block];
+        y[sample] = (float)((double)scale * total);
+    }
+}
+
 size_t bdpo_squared_error_workspace(int64_t n, int64_t count)
 {
     return (size_t)(n * ceil_div(count, BLOCK_SPAN)) * sizeof(double);
@@ -152,11 +162,28 @@ void bdpo_squared_error(float *loss, const float *a, const float *b, float scale
         int64_t at = unit / blocks * count + in_sample;
         parts[unit] = table()->squared_distance(a + at, b + at, min(count - in_sample, BLOCK_SPAN));
     }
-    for (int64_t sample = 0; sample < n; sample++) {
-        double total = 0;
-        for (int64_t block = 0; block < blocks; block++) total += parts[sample * blocks + block];
-        loss[sample] = (float)((double)scale * total);
+    sum_parts(loss, parts, scale, n, blocks);
+}
+
+size_t bdpo_error_margin_workspace(int64_t n, int64_t count)
+{
+    return (size_t)(n * ceil_div(count, BLOCK_SPAN)) * sizeof(double);
+}
+
+void bdpo_error_margin(float *margin, const float *p, const float *r, const float *t, float scale,
+                       int64_t n, int64_t count, void *workspace, int n_threads)
+{
+    int64_t blocks = ceil_div(count, BLOCK_SPAN);
+    int threads = bdpo_threads_for(n * count, n_threads);
+    double *parts = workspace; // [n, blocks]
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int64_t unit = 0; unit < n * blocks; unit++) {
+        int64_t in_sample = unit % blocks * BLOCK_SPAN;
+        int64_t at = unit / blocks * count + in_sample;
+        parts[unit] =
+            table()->error_margin(p + at, r + at, t + at, min(count - in_sample, BLOCK_SPAN));
     }
+    sum_parts(margin, parts, scale, n, blocks);
 }
 
 size_t bdpo_sum_workspace(int64_t count)

@@ -32,6 +32,13 @@ size_t bdpo_squared_error_workspace(int64_t n, int64_t count);
 void bdpo_squared_error(float *loss, const float *a, const float *b, float scale, int64_t n,
                         int64_t count, void *workspace, int n_threads);
 
+// margin[n] = scale * sum of (p - r)(p + r - 2 t) over a sample's `count` elements; dense. It is
+// the difference of the squared errors of p and r against t, exactly 0 where p and r are the same
+// bits.
+size_t bdpo_error_margin_workspace(int64_t n, int64_t count);
+void bdpo_error_margin(float *margin, const float *p, const float *r, const float *t, float scale,
+                       int64_t n, int64_t count, void *workspace, int n_threads);
+
 // The sum, or the sum of squares, of `count` dense elements, accumulated in double.
 size_t bdpo_sum_workspace(int64_t count);
 double bdpo_sum(const float *x, int64_t count, void *workspace, int n_threads);

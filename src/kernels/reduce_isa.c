@@ -114,6 +114,24 @@ static double squared_distance(const float *x, const float *w, int64_t count)
     return span(TERM_DISTANCE, x, w, count);
 }
 
+// Differences of floats are exact in double but for exponents 29 apart.
+BDPO_INLINE vd add_margin(vd acc, vd p, vd r, vd t)
+{
+    return vd_fma(p - r, (p - t) + (r - t), acc);
+}
+
+static double error_margin(const float *p, const float *r, const float *t, int64_t count)
+{
+    vd acc[2] = {vd_set(0), vd_set(0)};
+    for (int64_t i = 0; i < count; i += VF_LANES) {
+        int n = count - i < VF_LANES ? (int)(count - i) : VF_LANES;
+        vf vp = vf_load_n(p + i, n), vr = vf_load_n(r + i, n), vt = vf_load_n(t + i, n);
+        acc[0] = add_margin(acc[0], vd_low(vp), vd_low(vr), vd_low(vt));
+        acc[1] = add_margin(acc[1], vd_high(vp), vd_high(vr), vd_high(vt));
+    }
+    return vd_sum(acc[0] + acc[1]);
+}
+
 static bool all_finite(const float *x, int64_t count)
 {
     vf worst = vf_zero(); // x * 0 is 0 for a finite x and NaN otherwise, and NaN stays in a sum
@@ -130,5 +148,6 @@ const bdpo_reduce_table BDPO_ISA_SYMBOL(bdpo_reduce_table) = {
     .sum = sum,
     .dot = dot,
     .squared_distance = squared_distance,
+    .error_margin = error_margin,
     .all_finite = all_finite,
 };

@@ -15,6 +15,8 @@ typedef struct bdpo_reduce_table {
     double (*sum)(const float *x, int64_t count);
     double (*dot)(const float *x, const float *w, int64_t count);
     double (*squared_distance)(const float *x, const float *w, int64_t count);
+    // Sum of (p - r)(p + r - 2 t), every term in double.
+    double (*error_margin)(const float *p, const float *r, const float *t, int64_t count);
     bool (*all_finite)(const float *x, int64_t count);
 } bdpo_reduce_table;
 

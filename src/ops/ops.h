@@ -109,6 +109,18 @@ bdpo_node *bdpo_geglu(bdpo_graph *g, bdpo_node *x);
 // below 0 ignored (loss and gradient 0), those of c or more a mistake (both NaN) -> loss [n].
 bdpo_node *bdpo_cross_entropy(bdpo_graph *g, bdpo_node *logits, bdpo_node *labels);
 
+// loss = -y log sigmoid(z) - (1 - y) log sigmoid(-z), of logits z and targets y in 0 .. 1 of one
+// shape, each element for itself, in double and rounded once: log 2 at z = 0 whatever y is.
+bdpo_node *bdpo_binary_cross_entropy(bdpo_graph *g, bdpo_node *logits, bdpo_node *targets);
+
+// margin[i] = the mean of (a - b)(a + b - 2 target) over sample i: the mean squared error of a
+// less that of b, without the cancellation, and 0 where a and b are the same bits.
+// a, b, target [n, ..] -> margin [n].
+bdpo_node *bdpo_error_margins(bdpo_graph *g, bdpo_node *a, bdpo_node *b, bdpo_node *target);
+
+// y = x / (exp(x) - 1) - 1, to full precision near 0, where it is about -x / 2; any shape.
+bdpo_node *bdpo_expm1_ratio(bdpo_graph *g, bdpo_node *x);
+
 // ---- arithmetic --------------------------------------------------------------------------------
 
 // y = a + b, a - b, a * b. b has a's shape or is repeated over it (views): [1]; [c] or

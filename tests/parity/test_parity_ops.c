@@ -409,6 +409,24 @@ static bdpo_node *squared_errors_mean(parity *p)
     return squared_errors(p, true);
 }
 
+static bdpo_node *error_margins(parity *p)
+{
+    bdpo_node *a = IN("a", 3, 4, 5, 2), *b = IN("b", 3, 4, 5, 2);
+    return bdpo_error_margins(p->g, a, b, IN("target", 3, 4, 5, 2));
+}
+
+static bdpo_node *binary_cross_entropy(parity *p)
+{
+    bdpo_node *targets = in_scaled(p, "targets", 0.14, 0.5, BDPO_SHAPE(5, 13));
+    bdpo_node *logits = in_scaled(p, "logits", 4, 0, BDPO_SHAPE(5, 13));
+    return bdpo_binary_cross_entropy(p->g, logits, targets);
+}
+
+static bdpo_node *expm1_ratio(parity *p)
+{
+    return bdpo_expm1_ratio(p->g, in_scaled(p, "x", 2, 0, BDPO_SHAPE(5, 61)));
+}
+
 static bdpo_node *embedding(parity *p)
 {
     bdpo_node *ids = in_index(p, "ids", 11, 0, BDPO_SHAPE(2, 9));
@@ -539,6 +557,9 @@ static const parity_case cases[] = {
     {"reduce_mean/position", mean_position},
     {"squared_errors/sum", squared_errors_sum},
     {"squared_errors/mean", squared_errors_mean},
+    {"error_margins/mean", error_margins},
+    {"binary_cross_entropy/soft", binary_cross_entropy},
+    {"expm1_ratio/rows", expm1_ratio},
     {"embedding/ids", embedding},
     {"gather_rows/rows", gather_rows},
     {"timestep_embedding/sd", timesteps_sd},

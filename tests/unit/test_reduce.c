@@ -151,6 +151,50 @@ BDPO_TEST(squared_error_of_samples)
     for_each_isa(squared_error);
 }
 
+// Against the difference of two errors in double, which loses what the kernel keeps.
+static void check_margin(int64_t count, float apart)
+{
+    guarded p = guarded_new(3, count, 0, 1, 1), t = guarded_new(3, count, 0, 2, 1);
+    guarded r = guarded_new(3, count, 0, 3, 1);
+    float margin[3], again[3];
+    for (int64_t j = 0; j < 3 * count; j++) r.data[j] = p.data[j] + apart * r.data[j];
+    size_t size = bdpo_error_margin_workspace(3, count);
+    void *ws = workspace_new(size);
+    bdpo_error_margin(margin, p.data, r.data, t.data, 0.25F, 3, count, ws, 3);
+    bdpo_error_margin(again, p.data, r.data, t.data, 0.25F, 3, count, ws, 1);
+    CHECK_BYTES(margin, again, sizeof margin);
+    for (int64_t s = 0; s < 3; s++) {
+        long double sum = 0, magnitude = 0;
+        for (int64_t j = s * count; j < (s + 1) * count; j++) {
+            long double a = p.data[j], b = r.data[j], c = t.data[j];
+            sum += (a - b) * (a + b - 2 * c);
+            magnitude += fabsl((a - b) * (a + b - 2 * c));
+        }
+        // One rounding at the end, and those of sums in double.
+        CHECK_NEAR((double)margin[s], 0.25 * (double)sum,
+                   0x1p-24 * 0.25 * fabs((double)sum) + 1e-15 * (double)magnitude);
+    }
+    bdpo_error_margin(margin, p.data, p.data, t.data, 0.25F, 3, count, ws, 3);
+    for (int s = 0; s < 3; s++) CHECK_NEAR((double)margin[s], 0, 0);
+    workspace_free(ws, size);
+    guarded_free(&p), guarded_free(&r), guarded_free(&t);
+}
+
+static void margins(void)
+{
+    static const int64_t counts[] = {1, 15, 4096, 4097, 20003};
+    for (size_t i = 0; i < BDPO_COUNTOF(counts); i++) {
+        check_margin(counts[i], 1);
+        check_margin(counts[i], 1e-5F);
+        check_margin(counts[i], 0);
+    }
+}
+
+BDPO_TEST(error_margin_of_samples)
+{
+    for_each_isa(margins);
+}
+
 static void totals(void)
 {
     enum { COUNT = 3 * 4096 + 77 };

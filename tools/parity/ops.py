@@ -379,6 +379,24 @@ for reduction in ("sum", "mean"):
         return getattr(error, reduction)((1, 2, 3))
 
 
+@case("error_margins/mean")
+def _(i):
+    a, b, target = i("a", 3, 4, 5, 2), i("b", 3, 4, 5, 2), i("target", 3, 4, 5, 2)
+    return ((a - target) ** 2 - (b - target) ** 2).mean((1, 2, 3))
+
+
+@case("binary_cross_entropy/soft")
+def _(i):
+    targets = i("targets", 5, 13, scale=0.14, shift=0.5)
+    return F.binary_cross_entropy_with_logits(i("logits", 5, 13, scale=4.0), targets, reduction="none")
+
+
+@case("expm1_ratio/rows")
+def _(i):
+    x = i("x", 5, 61, scale=2.0)
+    return x / torch.expm1(x) - 1
+
+
 @case("embedding/ids")
 def _(i):
     return F.embedding(i.index("ids", 2, 9, limit=11), i("table", 11, 14))
