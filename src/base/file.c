@@ -1,4 +1,6 @@
 // Atomic writing by rename, bounded reading, mapping (POSIX).
+#define _DEFAULT_SOURCE // madvise
+
 #include "base/file.h"
 
 #include <errno.h>
@@ -324,6 +326,15 @@ bdpo_status bdpo_file_map(bdpo_file_view *out, const char *path)
     }
     close(fd); // the mapping keeps the file
     return status;
+}
+
+// Whole pages inside the part only: others may be of something else.
+void bdpo_file_rest(const void *data, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)data;
+    uintptr_t begin = (at + page - 1) / page * page, end = (at + size) / page * page;
+    // A failure costs memory only.
+    if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 void bdpo_file_unmap(bdpo_file_view *view)

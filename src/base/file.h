@@ -48,5 +48,8 @@ typedef struct bdpo_file_view {
 // out->data is released by bdpo_file_unmap(), which leaves the view empty.
 BDPO_MUST_CHECK bdpo_status bdpo_file_map(bdpo_file_view *out, const char *path);
 void bdpo_file_unmap(bdpo_file_view *view);
+// This part of a view is not needed for a while: its memory goes back to the system, and comes
+// again from the file where it is read.
+void bdpo_file_rest(const void *data, size_t size);
 
 #endif

@@ -67,7 +67,28 @@ bdpo_status bdpo_sha256_file(bdpo_sha256_text *out, const char *path)
     return bdpo_sha256_file_part(out, path, 0, UINT64_MAX);
 }
 
-// Mapped, not read: pages come and go as the hash moves on.
+// In parts, each given back when it is hashed, so that a model of any size takes little memory.
+static bdpo_status add_resting(bdpo_sha256_stream *s, const unsigned char *data, size_t size)
+{
+    enum { PART = 16 << 20 };
+    for (size_t i = 0; i < size; i += PART) {
+        size_t n = size - i < PART ? size - i : PART;
+        TRY(bdpo_sha256_add(s, data + i, n));
+        bdpo_file_rest(data + i, n);
+    }
+    return BDPO_OK;
+}
+
+static bdpo_status hash_part(bdpo_sha256_text *out, const unsigned char *data, size_t size)
+{
+    bdpo_sha256_stream *s;
+    TRY(bdpo_sha256_new(&s));
+    bdpo_status status = add_resting(s, data, size);
+    if (status == BDPO_OK) return bdpo_sha256_finish(out, s);
+    bdpo_sha256_free(s);
+    return status;
+}
+
 bdpo_status bdpo_sha256_file_part(bdpo_sha256_text *out, const char *path, uint64_t offset,
                                   uint64_t size)
 {
@@ -75,8 +96,7 @@ bdpo_status bdpo_sha256_file_part(bdpo_sha256_text *out, const char *path, uint6
     TRY(bdpo_file_map(&view, path));
     size_t begin = offset < view.size ? (size_t)offset : view.size;
     size_t n = size < view.size - begin ? (size_t)size : view.size - begin;
-    bdpo_status status =
-        bdpo_sha256(out, n > 0 ? (const unsigned char *)view.data + begin : NULL, n);
+    bdpo_status status = hash_part(out, n > 0 ? (const unsigned char *)view.data + begin : NULL, n);
     bdpo_file_unmap(&view);
     return status;
 }

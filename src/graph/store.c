@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "graph/engine_room.h"
 
@@ -491,4 +492,14 @@ bdpo_status bdpo_store_read(bdpo_store *store, bdpo_kind kind, const char *name,
     void *address;
     TRY(locate(store, kind, name, bytes, &param, &address));
     return store->engine->backend->download(store->engine->device, data, address, bytes);
+}
+
+void bdpo_store_rest(const bdpo_store *store)
+{
+    for (int i = 0; i < store->n_params; i++) {
+        const bdpo_param_info *p = &store->params[i];
+        if (p->mapped)
+            bdpo_file_rest(p->mapped,
+                           (size_t)bdpo_shape_count(&p->shape) * bdpo_dtype_size(p->dtype));
+    }
 }

@@ -16,6 +16,10 @@ typedef struct bdpo_param_info {
 
 bdpo_engine *bdpo_store_engine(const bdpo_store *store);
 
+// Mapped parameters are not needed for a while (base/file.h: bdpo_file_rest). Cheap where there are
+// none.
+void bdpo_store_rest(const bdpo_store *store);
+
 const bdpo_param_info *bdpo_store_find(const bdpo_store *store, const char *name);
 const bdpo_param_info *bdpo_store_at(const bdpo_store *store, int index);
 

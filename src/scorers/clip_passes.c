@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "graph/store.h"
 
 // ---- the model ---------------------------------------------------------------------------------
 
@@ -91,6 +92,12 @@ const bdpo_clip_checkpoint_info *bdpo_clip_model_info(const bdpo_clip_model *m)
     return &m->info;
 }
 
+// The two towers of many models do not fit into memory at once.
+static void rest_model(const bdpo_clip_model *m)
+{
+    bdpo_store_rest(m->store);
+}
+
 // ---- pictures ----------------------------------------------------------------------------------
 
 enum { PICTURES = 1 }; // in a run of the plan
@@ -125,6 +132,11 @@ static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
     return BDPO_OK;
 }
 
+static void rest_images(bdpo_feature_pass *pass)
+{
+    rest_model(((const image_pass *)pass)->model);
+}
+
 static bdpo_status describe(char *out, size_t size, const char *what, const bdpo_clip_model *m,
                             const char *settings)
 {
@@ -157,7 +169,8 @@ bdpo_status bdpo_clip_image_pass(bdpo_feature_pass **out, bdpo_scorer *scorer,
     p->pass =
         (bdpo_feature_pass){.n_bytes = (size_t)model->info.vision.projection_dim * sizeof(float),
                             .preprocess = *preprocess,
-                            .run_images = run_images};
+                            .run_images = run_images,
+                            .rest = rest_images};
     TRY(bdpo_shared_add(scorer->shared, key, p, bdpo_free));
     *out = &p->pass;
     return BDPO_OK;
@@ -181,6 +194,11 @@ static void free_text_pass(void *object)
     bdpo_free(p->ids);
     bdpo_free(p->prefix);
     bdpo_free(p);
+}
+
+static void rest_text(bdpo_feature_pass *pass)
+{
+    rest_model(((const text_pass *)pass)->model);
 }
 
 static void build_text(bdpo_graph *graph, const bdpo_plan_key *key, const void *model)
@@ -314,8 +332,10 @@ bdpo_status bdpo_clip_text_pass(bdpo_feature_pass **out, bdpo_scorer *scorer,
     text_pass *p = bdpo_alloc(1, sizeof *p);
     if (!p) return bdpo_fail(BDPO_NO_MEMORY, "no memory for a scorer");
     p->model = model;
-    p->pass = (bdpo_feature_pass){
-        .n_bytes = (size_t)model->info.text.projection_dim * sizeof(float), .run_text = run_text};
+    p->pass =
+        (bdpo_feature_pass){.n_bytes = (size_t)model->info.text.projection_dim * sizeof(float),
+                            .run_text = run_text,
+                            .rest = rest_text};
     bdpo_status status = set_prefix(p, prefix);
     if (status == BDPO_OK) status = open_vocabulary(p, packed, path, pipeline);
     if (status != BDPO_OK) {

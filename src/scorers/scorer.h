@@ -74,6 +74,8 @@ struct bdpo_feature_pass {
                               const float *const *pixels, int n);
     // features of one text; NULL in an image pass.
     bdpo_status (*run_text)(bdpo_feature_pass *pass, void *features, const char *text, size_t size);
+    // Other passes come now: what is cheap to get again, as mapped weights, may go. NULL: nothing.
+    void (*rest)(bdpo_feature_pass *pass);
 };
 
 // What a scorer gets to see of one item.

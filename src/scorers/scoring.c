@@ -19,6 +19,7 @@ struct bdpo_session {
     bdpo_shared *shared;
     bdpo_scorer *scorers[BDPO_SESSION_MAX_SCORERS];
     int n_scorers;
+    int n_passes; // of all scorers together; shared ones count each time
     bdpo_feature_cache *images, *texts;
     bdpo_session_counts counts;
     bdpo_arena *reasons; // of the last call
@@ -41,6 +42,7 @@ static bdpo_status open_scorers(bdpo_session *s, const bdpo_scorer_request *requ
         bdpo_scorer *scorer;
         TRY(bdpo_scorer_open(&scorer, &requests[i], s->engine, s->shared));
         s->scorers[s->n_scorers++] = scorer;
+        s->n_passes += (scorer->image_pass != NULL) + (scorer->text_pass != NULL);
         for (int j = 0; j < i; j++)
             if (strcmp(s->scorers[j]->info.name, scorer->info.name) == 0)
                 return bdpo_fail(BDPO_BAD_ARGUMENT, "scorer %s is asked for twice",
@@ -155,6 +157,12 @@ static bdpo_status find_features(call *c)
                                            item->prompt, item->prompt_size, s->text_pass->n_bytes));
         }
     return BDPO_OK;
+}
+
+// A session of one pass has nothing to make room for.
+static void rest(const bdpo_session *s, bdpo_feature_pass *pass)
+{
+    if (pass->rest && s->n_passes > 1) pass->rest(pass);
 }
 
 // ---- pictures ----------------------------------------------------------------------------------
@@ -274,6 +282,7 @@ static bdpo_status run_pass(const pixel_work *w, const call *c, int pass, int be
     if (m == 0) return BDPO_OK;
     TRY(w->passes[pass]->run_images(w->passes[pass], features, inputs, m));
     for (int i = 0; i < m; i++) taken[i]->ready = true;
+    rest(c->session, w->passes[pass]);
     c->session->counts.image_runs += (uint64_t)m;
     return BDPO_OK;
 }
@@ -315,10 +324,12 @@ static bdpo_status run_texts(const call *c)
 {
     bdpo_session *s = c->session;
     size_t n = (size_t)s->n_scorers;
-    for (int k = 0; k < s->n_scorers; k++) // a tower's weights stay warm over all prompts
+    for (int k = 0; k < s->n_scorers; k++) { // a tower's weights stay warm over all prompts
+        bool ran = false;
         for (int i = 0; i < c->n_items; i++) {
             bdpo_feature *f = c->texts[(size_t)i * n + (size_t)k];
             if (!needs(f)) continue;
+            ran = true;
             const bdpo_score_item *item = &c->items[i];
             bdpo_status status = s->scorers[k]->text_pass->run_text(
                 s->scorers[k]->text_pass, f->data, item->prompt, item->prompt_size);
@@ -327,6 +338,8 @@ static bdpo_status run_texts(const call *c)
             if (!f->ready) f->reason = keep_message(c, status);
             s->counts.text_runs++;
         }
+        if (ran) rest(s, s->scorers[k]->text_pass);
+    }
     return BDPO_OK;
 }
 
