@@ -75,7 +75,8 @@ static bdpo_status find_checkpoint(const char **out, const bdpo_scorer *scorer)
                                         "model.safetensors"};
     char path[BDPO_PATH_BYTES];
     if (!scorer->checkpoint)
-        return bdpo_fail(BDPO_BAD_ARGUMENT, "no checkpoint is given, expected ImageReward.pt");
+        return bdpo_fail(BDPO_NOT_FOUND, "no checkpoint is given: expected the path of "
+                                         "ImageReward.pt or of its folder");
     if (!bdpo_file_is_directory(scorer->checkpoint)) return keep(out, scorer, scorer->checkpoint);
     TRY(find_in(path, scorer->checkpoint, names, BDPO_COUNTOF(names)));
     if (!*path)
