@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -91,12 +92,11 @@ static bdpo_status find_checkpoint(const char **out, const bdpo_scorer *scorer)
 static bdpo_status folder_of(char out[BDPO_PATH_BYTES], const char *path)
 {
     const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) : 0;
-    if (n >= BDPO_PATH_BYTES) return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: the path is too long", path);
-    memcpy(out, path, n);
-    out[n] = '\0';
-    if (n == 0) strcpy(out, slash ? "/" : ".");
-    return BDPO_OK;
+    int n = slash ? (int)(slash - path) : 0;
+    int length = n > 0 ? snprintf(out, BDPO_PATH_BYTES, "%.*s", n, path)
+                       : snprintf(out, BDPO_PATH_BYTES, slash ? "/" : ".");
+    if (length < BDPO_PATH_BYTES) return BDPO_OK;
+    return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: the path is too long", path);
 }
 
 // The file of the vocabulary.
