@@ -16,7 +16,7 @@ static const struct {
     [BDPO_IMAGE_BILEVEL] = {"1", 1},     [BDPO_IMAGE_GREY] = {"L", 1},
     [BDPO_IMAGE_GREY_ALPHA] = {"LA", 2}, [BDPO_IMAGE_PALETTE] = {"P", 3},
     [BDPO_IMAGE_RGB] = {"RGB", 3},       [BDPO_IMAGE_RGBA] = {"RGBA", 4},
-    [BDPO_IMAGE_CMYK] = {"CMYK", 4},
+    [BDPO_IMAGE_CMYK] = {"CMYK", 4},     [BDPO_IMAGE_GREY_16] = {"I;16", 2},
 };
 
 int bdpo_image_channels(bdpo_image_mode mode)

@@ -7,7 +7,7 @@
 #include "base/status.h"
 
 // What the bytes of a pixel mean; the name in quotes is Pillow's. A 16-bit sample is cut to its
-// high byte, a grey one without alpha clipped to 255, as Pillow's conversion does.
+// high byte, but a grey one without alpha is kept.
 typedef enum bdpo_image_mode {
     BDPO_IMAGE_BILEVEL,    // "1":    1 channel, 0 or 255; resized by nearest only
     BDPO_IMAGE_GREY,       // "L":    1 channel
@@ -16,6 +16,8 @@ typedef enum bdpo_image_mode {
     BDPO_IMAGE_RGB,        // "RGB":  3 channels
     BDPO_IMAGE_RGBA,       // "RGBA": 4 channels
     BDPO_IMAGE_CMYK,       // "CMYK": 4 channels, 255 is full ink
+    BDPO_IMAGE_GREY_16, // "I;16": 1 sample in 2 channels, the low byte first; to RGB it is clipped
+                        // to 255, not scaled
 } bdpo_image_mode;
 
 int bdpo_image_channels(bdpo_image_mode mode);

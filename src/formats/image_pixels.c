@@ -21,6 +21,9 @@ static void pixel_to_rgb(uint8_t rgb[3], const uint8_t *p, bdpo_image_mode mode)
     case BDPO_IMAGE_GREY_ALPHA:
         rgb[0] = rgb[1] = rgb[2] = p[0];
         return;
+    case BDPO_IMAGE_GREY_16:
+        rgb[0] = rgb[1] = rgb[2] = p[1] ? 255 : p[0];
+        return;
     case BDPO_IMAGE_CMYK:
         for (int c = 0; c < 3; c++) { // never negative: the product is at most 255 - p[3]
             int white = 255 - p[3];

@@ -4,8 +4,8 @@
 // all that it changes lies in a `job`, which outlives the jump.
 //
 // What Pillow does: tRNS is no alpha; 1-bit grey is mode "1", other grey is scaled to 8 bits;
-// 16-bit samples lose their low byte, but grey without alpha is clipped to 255 (mode "I;16" in
-// Pillow). Stricter than Pillow: checksums, and the end of the file must be there.
+// 16-bit samples lose their low byte, but grey without alpha keeps it (mode "I;16"). Stricter than
+// Pillow: checksums, and the end of the file must be there.
 #include <setjmp.h>
 #include <string.h>
 
@@ -79,7 +79,7 @@ static bdpo_image_mode choose_mode(int color, int depth)
 {
     switch (color) {
     case PNG_COLOR_TYPE_GRAY:
-        return depth == 1 ? BDPO_IMAGE_BILEVEL : BDPO_IMAGE_GREY;
+        return depth == 1 ? BDPO_IMAGE_BILEVEL : depth == 16 ? BDPO_IMAGE_GREY_16 : BDPO_IMAGE_GREY;
     case PNG_COLOR_TYPE_GRAY_ALPHA:
         return BDPO_IMAGE_GREY_ALPHA;
     case PNG_COLOR_TYPE_PALETTE:
@@ -143,14 +143,6 @@ static void read_palette(job *j, size_t n_pixels)
     }
 }
 
-static void read_grey_16(job *j, size_t n_pixels)
-{
-    uint8_t *big_endian = new_samples(j, 2 * n_pixels);
-    read_rows(j, big_endian, 2 * (size_t)j->image->width);
-    for (size_t i = 0; i < n_pixels; i++)
-        j->image->pixels[i] = big_endian[2 * i] ? 255 : big_endian[2 * i + 1];
-}
-
 static void read_all(job *j)
 {
     size_t size = j->size;
@@ -167,11 +159,12 @@ static void read_all(job *j)
     size_t n_pixels = (size_t)j->image->width * (size_t)j->image->height;
     if (color == PNG_COLOR_TYPE_PALETTE) {
         read_palette(j, n_pixels);
-    } else if (color == PNG_COLOR_TYPE_GRAY && depth == 16) {
-        read_grey_16(j, n_pixels);
     } else {
         if (depth < 8) png_set_expand_gray_1_2_4_to_8(j->png);
-        if (depth == 16) png_set_strip_16(j->png);
+        if (j->image->mode == BDPO_IMAGE_GREY_16)
+            png_set_swap(j->png); // the file has the high byte first
+        else if (depth == 16)
+            png_set_strip_16(j->png);
         read_rows(j, j->image->pixels, (size_t)j->image->width * (size_t)j->image->channels);
     }
     png_read_end(j->png, j->info);
@@ -251,12 +244,14 @@ static void write_all(job *j, const bdpo_image *image, const bdpo_image_options 
     png_set_write_fn(j->png, j, on_write, on_flush);
     png_set_user_limits(j->png, BDPO_IMAGE_MAX_SIDE, BDPO_IMAGE_MAX_SIDE);
     png_set_compression_level(j->png, LEVEL);
-    png_set_IHDR(j->png, j->info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
-                 colors[image->channels], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
+    bool wide = image->mode == BDPO_IMAGE_GREY_16;
+    png_set_IHDR(j->png, j->info, (png_uint_32)image->width, (png_uint_32)image->height,
+                 wide ? 16 : 8, wide ? PNG_COLOR_TYPE_GRAY : colors[image->channels],
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     write_text(j, "parameters", options->parameters);
     write_text(j, "bdpo", options->json);
     png_write_info(j->png, j->info);
+    if (wide) png_set_swap(j->png);
     size_t row_bytes = (size_t)image->width * (size_t)image->channels;
     for (int y = 0; y < image->height; y++)
         png_write_row(j->png, image->pixels + (size_t)y * row_bytes);

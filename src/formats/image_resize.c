@@ -13,6 +13,9 @@
 // The pass across takes 16 rows together, column by column, so that both passes are the same sum
 // over neighbours in memory.
 //
+// 16-bit samples are summed in doubles, w_i as they are, rounded half away from zero; each byte of
+// the sum is clipped by itself, so that what overshoots 65535 keeps a low byte of its own.
+//
 // Every output pixel is a sum of its own, so a part of the result costs a part of the work: each
 // pass makes only the rows and columns that the part needs.
 #include "formats/image_resize.h"
@@ -95,8 +98,9 @@ typedef struct axis {
     double scale;    // n_in / n_out
     int n_out, most; // n_out: of the span; most: the stride of `weights`
     int *first, *count;
-    int32_t *weights;
-    span taps; // of all pixels together
+    int32_t *weights; // in fixed point
+    double *exact;    // of 16-bit samples; else NULL
+    span taps;        // of all pixels together
 } axis;
 
 static void axis_release(axis *a)
@@ -104,6 +108,7 @@ static void axis_release(axis *a)
     bdpo_free(a->first);
     bdpo_free(a->count);
     bdpo_free(a->weights);
+    bdpo_free(a->exact);
     *a = (axis){0};
 }
 
@@ -125,7 +130,11 @@ static void weigh_pixel(axis *a, double *w, int x, int at, int n_in, bdpo_image_
         w[i] = filters[filter].at((i + from - center + 0.5) * (1.0 / stretch));
         sum += w[i];
     }
-    for (int i = 0; i < to - from; i++) weights[i] = fixed_point(sum != 0.0 ? w[i] / sum : w[i]);
+    for (int i = 0; i < to - from; i++) {
+        double share = sum != 0.0 ? w[i] / sum : w[i];
+        weights[i] = fixed_point(share);
+        if (a->exact) a->exact[(size_t)x * (size_t)a->most + (size_t)i] = share;
+    }
     a->first[x] = from;
     a->count[x] = to - from;
 }
@@ -142,8 +151,10 @@ static void gather_taps(axis *a)
     for (int x = 0; x < a->n_out; x++) a->first[x] -= from;
 }
 
-// The pixels `out` of an axis that goes from n_in to n_out.
-static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_filter filter)
+// The pixels `out` of an axis that goes from n_in to n_out; with `exact` weights for 16-bit
+// samples.
+static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_filter filter,
+                             bool exact)
 {
     double scale = (double)n_in / n_out;
     double support = filters[filter].support * (scale < 1.0 ? 1.0 : scale);
@@ -152,7 +163,8 @@ static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_
     a->count = bdpo_alloc((size_t)out.count, sizeof *a->count);
     a->weights = bdpo_alloc((size_t)out.count * (size_t)a->most, sizeof *a->weights);
     double *w = bdpo_alloc((size_t)a->most, sizeof *w);
-    bool ok = a->first && a->count && a->weights && w;
+    if (exact) a->exact = bdpo_alloc((size_t)out.count * (size_t)a->most, sizeof *a->exact);
+    bool ok = a->first && a->count && a->weights && w && (a->exact || !exact);
     for (int x = 0; ok && x < out.count; x++) weigh_pixel(a, w, x, out.from + x, n_in, filter);
     bdpo_free(w);
     if (ok) {
@@ -161,6 +173,48 @@ static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_
     }
     axis_release(a);
     return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for %d weights", out.count);
+}
+
+// ---- 16-bit samples ------------------------------------------------------------------------
+
+// The sum of `count` samples, `stride` bytes apart.
+static void weigh_wide(uint8_t *out, const uint8_t *in, size_t stride, const double *weights,
+                       int count)
+{
+    double sum = 0;
+    for (int i = 0; i < count; i++, in += stride) sum += (in[0] + (in[1] << 8)) * weights[i];
+    int rounded = sum <= 0 ? 0 : sum >= 65535 ? 65535 : (int)round(sum);
+    out[0] = (uint8_t)(rounded & 255);
+    out[1] = (uint8_t)(rounded >> 8);
+}
+
+static bdpo_status wide_across(bdpo_image *out, const bdpo_image *in, span rows, const axis *a,
+                               int first)
+{
+    TRY(bdpo_image_new(out, a->n_out, rows.count, in->mode));
+    uint8_t *to = out->pixels;
+    for (int y = 0; y < rows.count; y++) {
+        const uint8_t *row = in->pixels + 2 * ((size_t)(rows.from + y) * (size_t)in->width);
+        for (int x = 0; x < a->n_out; x++, to += 2)
+            weigh_wide(to, row + 2 * (size_t)(first + a->first[x]), 2,
+                       a->exact + (size_t)x * (size_t)a->most, a->count[x]);
+    }
+    return BDPO_OK;
+}
+
+static bdpo_status wide_down(bdpo_image *out, const bdpo_image *in, span columns, const axis *a,
+                             int first)
+{
+    TRY(bdpo_image_new(out, columns.count, a->n_out, in->mode));
+    uint8_t *to = out->pixels;
+    size_t stride = 2 * (size_t)in->width;
+    for (int y = 0; y < a->n_out; y++) {
+        const uint8_t *row = in->pixels + (size_t)(first + a->first[y]) * stride;
+        for (int x = 0; x < columns.count; x++, to += 2)
+            weigh_wide(to, row + 2 * (size_t)(columns.from + x), stride,
+                       a->exact + (size_t)y * (size_t)a->most, a->count[y]);
+    }
+    return BDPO_OK;
 }
 
 // ---- the two passes ------------------------------------------------------------------------
@@ -205,6 +259,7 @@ static void across(bdpo_image *out, const bdpo_image *in, span rows, const axis 
 static bdpo_status resize_across(bdpo_image *out, const bdpo_image *in, span rows, const axis *a,
                                  int first)
 {
+    if (a->exact) return wide_across(out, in, rows, a, first);
     TRY(bdpo_image_new(out, a->n_out, rows.count, in->mode));
     size_t in_bytes = (size_t)a->taps.count * (size_t)in->channels * STRIP,
            out_bytes = (size_t)a->n_out * (size_t)in->channels * STRIP;
@@ -223,6 +278,7 @@ static bdpo_status resize_across(bdpo_image *out, const bdpo_image *in, span row
 static bdpo_status resize_down(bdpo_image *out, const bdpo_image *in, span columns, const axis *a,
                                int first)
 {
+    if (a->exact) return wide_down(out, in, columns, a, first);
     TRY(bdpo_image_new(out, columns.count, a->n_out, in->mode));
     size_t channels = (size_t)in->channels, stride = (size_t)in->width * channels,
            row_bytes = (size_t)columns.count * channels;
@@ -278,10 +334,11 @@ static bdpo_status resize_smooth(bdpo_image *out, const bdpo_image *in, const ta
 {
     axis x = {0}, y = {0};
     bool across_needed = t->width != in->width, down_needed = t->height != in->height;
+    bool wide = in->mode == BDPO_IMAGE_GREY_16;
     bdpo_status status = BDPO_OK;
-    if (across_needed) status = axis_init(&x, in->width, t->width, t->columns, t->filter);
+    if (across_needed) status = axis_init(&x, in->width, t->width, t->columns, t->filter, wide);
     if (status == BDPO_OK && down_needed)
-        status = axis_init(&y, in->height, t->height, t->rows, t->filter);
+        status = axis_init(&y, in->height, t->height, t->rows, t->filter, wide);
     if (status == BDPO_OK && across_needed && down_needed)
         status = two_passes(out, in, t, &x, &y);
     else if (status == BDPO_OK)

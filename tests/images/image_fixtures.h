@@ -37,7 +37,7 @@ static inline void fill_noise(uint8_t *out, size_t count, uint32_t seed)
 
 static inline bdpo_image_mode mode_of(const char *name)
 {
-    for (int m = 0; m <= BDPO_IMAGE_CMYK; m++)
+    for (int m = 0; m <= BDPO_IMAGE_GREY_16; m++)
         if (strcmp(bdpo_image_mode_name((bdpo_image_mode)m), name) == 0) return (bdpo_image_mode)m;
     FAIL("no mode %s", name);
 }

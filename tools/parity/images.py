@@ -29,7 +29,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.path.join(ROOT, "tests", "fixtures", "images")
 FILTERS = {"nearest": 0, "box": 4, "bilinear": 2, "hamming": 5, "bicubic": 3, "lanczos": 1}
-CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}
+CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 2}
 
 
 def noise(seed, count):
@@ -165,8 +165,7 @@ def describe_pictures():
                 image = Image.open(os.path.join(OUT, name))
                 orientation = image.getexif().get(0x0112, 1)
                 rgb = image.convert("RGB")
-                mode = {"I;16": "L"}.get(image.mode, image.mode)
-                out.write(f"{name} {mode} {rgb.width} {rgb.height} {orientation} "
+                out.write(f"{name} {image.mode} {rgb.width} {rgb.height} {orientation} "
                           f"{sha(rgb.tobytes())}\n")
 
 
@@ -191,7 +190,7 @@ def resize_line(mode, sizes, filter_name, seed):
 
 def random_resizes(seed, count, largest):
     random = np.random.default_rng(seed)
-    names, modes = list(FILTERS), list(CHANNELS)
+    names, modes = list(FILTERS), list(CHANNELS)[:-1]
     for i in range(count):
         sizes = [int(n) for n in random.integers(1, largest + 1, 4)]
         if i % 9 == 0:
@@ -207,6 +206,9 @@ def describe_resizes():
         out.write(resize_line("L", (1, 101, 2, 100), "lanczos", 6))
         out.write(resize_line("L", (1, 101, 2, 300), "lanczos", 6))
         out.write(resize_line("RGBA", (1, 150, 4, 20), "bilinear", 7))
+        for i, name in enumerate(FILTERS):
+            out.write(resize_line("I;16", (37, 29, 17 + i, 43 - 3 * i), name, 8 + i))
+        out.write(resize_line("I;16", (2, 250, 3, 40), "bicubic", 20))
 
 
 def describe_turns():
