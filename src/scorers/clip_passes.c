@@ -16,7 +16,7 @@ struct bdpo_clip_model {
     bdpo_clip_checkpoint_info info;
     bdpo_store *store;
     const char *sha256;
-    char key[BDPO_PATH_BYTES + 256]; // names weights and computation
+    char key[256];
 };
 
 static void free_model(void *object)
@@ -37,43 +37,42 @@ static bdpo_status read_options(bdpo_clip_checkpoint_options *out, bdpo_scorer *
     return bdpo_json_string_or(&out->force_activation, config, "force_activation", NULL);
 }
 
-static const char *or_none(const char *text)
+// What the model computes: of equal weights, what the configuration adds to their shapes.
+static void make_key(bdpo_clip_model *m)
 {
-    return text ? text : "-";
+    const bdpo_clip_text_config *t = &m->info.text;
+    const bdpo_clip_vision_config *v = &m->info.vision;
+    snprintf(m->key, sizeof m->key, "clip %s %s %d %d %.9g %.9g %d", m->sha256, m->info.activation,
+             t->tower.heads, v->tower.heads, (double)t->tower.norm_eps, (double)v->tower.norm_eps,
+             t->eos_token_id);
 }
 
-static bdpo_status open_model(bdpo_clip_model *m, bdpo_scorer *scorer, const char *path,
-                              const bdpo_clip_checkpoint_options *options)
+static bdpo_status open_model(bdpo_clip_model *m, bdpo_scorer *scorer, const char *path)
 {
+    bdpo_clip_checkpoint_options options;
+    TRY(read_options(&options, scorer));
+    TRY(bdpo_clip_checkpoint_open(&m->checkpoint, path, &options));
     m->engine = scorer->engine;
-    TRY(bdpo_clip_checkpoint_open(&m->checkpoint, path, options));
     m->info = bdpo_clip_checkpoint_get_info(m->checkpoint);
     TRY(bdpo_shared_sha256(&m->sha256, scorer->shared, m->info.weights));
-    return bdpo_clip_checkpoint_load(&m->store, m->engine, m->checkpoint);
+    make_key(m);
+    return BDPO_OK;
 }
 
+// Opened to see what it is; loaded unless a scorer before has the same.
 static bdpo_status find_model(bdpo_clip_model **out, bdpo_scorer *scorer, const char *path)
 {
-    bdpo_clip_checkpoint_options o;
-    char weights[BDPO_PATH_BYTES], key[sizeof(*out)->key];
-    TRY(read_options(&o, scorer));
-    TRY(bdpo_clip_weights_find(weights, path));
-    int length =
-        snprintf(key, sizeof key, "clip %s %s %s %s %s", or_none(o.config), or_none(o.architecture),
-                 or_none(o.activation), or_none(o.force_activation), weights);
-    if (length >= (int)sizeof key)
-        return bdpo_fail(BDPO_BAD_ARGUMENT, "%.60s...: too long a path", path);
-    *out = bdpo_shared_find(scorer->shared, key);
-    if (*out) return BDPO_OK;
     bdpo_clip_model *m = bdpo_alloc(1, sizeof *m);
     if (!m) return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to open it", path);
-    memcpy(m->key, key, (size_t)length + 1);
-    bdpo_status status = open_model(m, scorer, path, &o);
-    if (status != BDPO_OK) {
+    bdpo_status status = open_model(m, scorer, path);
+    *out = status == BDPO_OK ? bdpo_shared_find(scorer->shared, m->key) : NULL;
+    if (status == BDPO_OK && !*out)
+        status = bdpo_clip_checkpoint_load(&m->store, m->engine, m->checkpoint);
+    if (status != BDPO_OK || *out) {
         free_model(m);
         return status;
     }
-    TRY(bdpo_shared_add(scorer->shared, key, m, free_model));
+    TRY(bdpo_shared_add(scorer->shared, m->key, m, free_model));
     *out = m;
     return BDPO_OK;
 }
@@ -137,13 +136,6 @@ static void rest_images(bdpo_feature_pass *pass)
     rest_model(((const image_pass *)pass)->model);
 }
 
-static bdpo_status describe(char *out, size_t size, const char *what, const bdpo_clip_model *m,
-                            const char *settings)
-{
-    if (snprintf(out, size, "%s %s %s", what, settings, m->key) < (int)size) return BDPO_OK;
-    return bdpo_fail(BDPO_BAD_ARGUMENT, "%.60s...: too long a path", m->info.weights);
-}
-
 static void image_settings(char out[256], const bdpo_preprocess *p)
 {
     bool hps = p->kind == BDPO_PREPROCESS_HPS;
@@ -158,9 +150,9 @@ static void image_settings(char out[256], const bdpo_preprocess *p)
 bdpo_status bdpo_clip_image_pass(bdpo_feature_pass **out, bdpo_scorer *scorer,
                                  bdpo_clip_model *model, const bdpo_preprocess *preprocess)
 {
-    char settings[256], key[sizeof model->key + 512];
+    char settings[256], key[sizeof model->key + sizeof settings + 16];
     image_settings(settings, preprocess);
-    TRY(describe(key, sizeof key, "image pass", model, settings));
+    snprintf(key, sizeof key, "image %s %s", settings, model->key);
     *out = bdpo_shared_find(scorer->shared, key);
     if (*out) return BDPO_OK;
     image_pass *p = bdpo_alloc(1, sizeof *p);
@@ -320,13 +312,11 @@ bdpo_status bdpo_clip_text_pass(bdpo_feature_pass **out, bdpo_scorer *scorer,
                                 bdpo_clip_model *model, bdpo_clip_pipeline pipeline,
                                 const char *prefix)
 {
-    char path[BDPO_PATH_BYTES], key[sizeof model->key + BDPO_PATH_BYTES + 256],
-        settings[BDPO_PATH_BYTES + 192];
+    char path[BDPO_PATH_BYTES], key[sizeof model->key + sizeof path + 256];
     bool packed;
     TRY(find_vocabulary(path, &packed, scorer->tokenizer, model->info.weights));
-    snprintf(settings, sizeof settings, "%s %s \"%.128s\"", bdpo_clip_pipeline_name(pipeline), path,
-             prefix);
-    TRY(describe(key, sizeof key, "text pass", model, settings));
+    snprintf(key, sizeof key, "text %s %s \"%.128s\" %s", bdpo_clip_pipeline_name(pipeline), path,
+             prefix, model->key);
     *out = bdpo_shared_find(scorer->shared, key);
     if (*out) return BDPO_OK;
     text_pass *p = bdpo_alloc(1, sizeof *p);
