@@ -55,6 +55,7 @@ static void write_all(void)
         const char *directory = scratch_directory(models[i]);
         model.weights = models[i];
         model.open_clip = i == 1;
+        model.half = i == 1; // widened for many inputs, not for few
         small_clip_write(directory, NULL, &model);
         CHECK_OK(bdpo_demo_vocabulary_write(directory, NULL));
     }
