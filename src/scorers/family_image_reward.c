@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "graph/store.h"
 #include "models/blip_sizes.h"
 #include "text/wordpiece.h"
 
@@ -226,11 +227,13 @@ static bdpo_status describe(const image_reward *m, json_t *settings)
 static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
                               const float *const *pixels, int n);
 static bdpo_status run_text(bdpo_feature_pass *pass, void *features, const char *text, size_t size);
+static void rest_images(bdpo_feature_pass *pass);
 
 static bdpo_status set_passes(image_reward *m, bdpo_scorer *scorer)
 {
     m->images.n_bytes = m->n_rows * sizeof(float);
     m->images.run_images = run_images;
+    m->images.rest = rest_images;
     m->texts.n_bytes = sizeof(prompt_ids);
     m->texts.run_text = run_text;
     scorer->image_pass = &m->images;
@@ -293,6 +296,11 @@ static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
     return BDPO_OK;
 }
 
+static void rest_images(bdpo_feature_pass *pass)
+{
+    bdpo_store_rest(((image_reward *)pass)->store);
+}
+
 static bdpo_status run_text(bdpo_feature_pass *pass, void *features, const char *text, size_t size)
 {
     image_reward *m = (image_reward *)((char *)pass - offsetof(image_reward, texts));
@@ -338,8 +346,10 @@ static bdpo_status score_pairs(image_reward *m, const bdpo_score_case *cases, in
 
 static bdpo_status score(bdpo_scorer *scorer, const bdpo_score_case *cases, int n)
 {
+    image_reward *m = scorer->state;
     for (int i = 0; i < n; i += PAIRS)
-        TRY(score_pairs(scorer->state, cases + i, n - i < PAIRS ? n - i : PAIRS));
+        TRY(score_pairs(m, cases + i, n - i < PAIRS ? n - i : PAIRS));
+    bdpo_store_rest(m->store); // other scorers come now
     return BDPO_OK;
 }
 
