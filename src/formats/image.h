@@ -7,7 +7,7 @@
 #include "base/status.h"
 
 // What the bytes of a pixel mean; the name in quotes is Pillow's. A 16-bit sample is cut to its
-// high byte, as Pillow does, but of grey without alpha.
+// high byte, but a grey one without alpha is kept.
 typedef enum bdpo_image_mode {
     BDPO_IMAGE_BILEVEL,    // "1":    1 channel, 0 or 255; resized by nearest only
     BDPO_IMAGE_GREY,       // "L":    1 channel
@@ -16,7 +16,8 @@ typedef enum bdpo_image_mode {
     BDPO_IMAGE_RGB,        // "RGB":  3 channels
     BDPO_IMAGE_RGBA,       // "RGBA": 4 channels
     BDPO_IMAGE_CMYK,       // "CMYK": 4 channels, 255 is full ink
-    BDPO_IMAGE_GREY_16,    // "I;16": 2 bytes of one sample, the low one first; above 255 is white
+    BDPO_IMAGE_GREY_16, // "I;16": 1 sample in 2 channels, the low byte first; to RGB it is clipped
+                        // to 255, not scaled
 } bdpo_image_mode;
 
 int bdpo_image_channels(bdpo_image_mode mode);
@@ -70,10 +71,9 @@ typedef struct bdpo_image_options {
                       // for it: BDPO_BAD_ARGUMENT
 } bdpo_image_options;
 
-// A file of the picture: PNG holds all modes but CMYK and 16-bit grey, JPEG those of 1 or 3
-// channels, WebP RGB and RGBA; palette pictures pass as RGB. *data is the caller's, released by
-// bdpo_free(). `options` NULL: all defaults. BDPO_BAD_ARGUMENT names a mode, side or text that the
-// format cannot hold.
+// A file of the picture: PNG holds all modes but CMYK, JPEG those of 1 or 3 channels, WebP RGB and
+// RGBA; palette pictures pass as RGB. *data is the caller's, released by bdpo_free(). `options`
+// NULL: all defaults. BDPO_BAD_ARGUMENT names a mode, side or text that the format cannot hold.
 BDPO_MUST_CHECK bdpo_status bdpo_image_encode(void **data, size_t *size, const bdpo_image *image,
                                               bdpo_image_format format,
                                               const bdpo_image_options *options);

@@ -4,8 +4,8 @@
 // all that it changes lies in a `job`, which outlives the jump.
 //
 // What Pillow does: tRNS is no alpha; 1-bit grey is mode "1", other grey is scaled to 8 bits;
-// 16-bit samples lose their low byte, but those of grey without alpha. Stricter than Pillow:
-// checksums, and the end of the file must be there.
+// 16-bit samples lose their low byte, but grey without alpha keeps it (mode "I;16"). Stricter than
+// Pillow: checksums, and the end of the file must be there.
 #include <setjmp.h>
 #include <string.h>
 
@@ -162,7 +162,7 @@ static void read_all(job *j)
     } else {
         if (depth < 8) png_set_expand_gray_1_2_4_to_8(j->png);
         if (j->image->mode == BDPO_IMAGE_GREY_16)
-            png_set_swap(j->png); // the low byte first
+            png_set_swap(j->png); // the file has the high byte first
         else if (depth == 16)
             png_set_strip_16(j->png);
         read_rows(j, j->image->pixels, (size_t)j->image->width * (size_t)j->image->channels);
@@ -244,12 +244,14 @@ static void write_all(job *j, const bdpo_image *image, const bdpo_image_options 
     png_set_write_fn(j->png, j, on_write, on_flush);
     png_set_user_limits(j->png, BDPO_IMAGE_MAX_SIDE, BDPO_IMAGE_MAX_SIDE);
     png_set_compression_level(j->png, LEVEL);
-    png_set_IHDR(j->png, j->info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
-                 colors[image->channels], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
+    bool wide = image->mode == BDPO_IMAGE_GREY_16;
+    png_set_IHDR(j->png, j->info, (png_uint_32)image->width, (png_uint_32)image->height,
+                 wide ? 16 : 8, wide ? PNG_COLOR_TYPE_GRAY : colors[image->channels],
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     write_text(j, "parameters", options->parameters);
     write_text(j, "bdpo", options->json);
     png_write_info(j->png, j->info);
+    if (wide) png_set_swap(j->png);
     size_t row_bytes = (size_t)image->width * (size_t)image->channels;
     for (int y = 0; y < image->height; y++)
         png_write_row(j->png, image->pixels + (size_t)y * row_bytes);
@@ -259,9 +261,8 @@ static void write_all(job *j, const bdpo_image *image, const bdpo_image_options 
 bdpo_status bdpo_png_encode(bdpo_growing *out, const bdpo_image *image,
                             const bdpo_image_options *options)
 {
-    if (image->mode == BDPO_IMAGE_CMYK || image->mode == BDPO_IMAGE_GREY_16)
-        return bdpo_fail(BDPO_BAD_ARGUMENT, "PNG of mode %s, expected L, LA, RGB or RGBA",
-                         bdpo_image_mode_name(image->mode));
+    if (image->mode == BDPO_IMAGE_CMYK)
+        return bdpo_fail(BDPO_BAD_ARGUMENT, "PNG of mode CMYK, expected L, LA, RGB or RGBA");
     job *j = bdpo_alloc(1, sizeof *j);
     if (!j) return bdpo_fail(BDPO_NO_MEMORY, "PNG: no memory to write it");
     *j = (job){.name = "picture to write", .file = out};

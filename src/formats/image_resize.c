@@ -1,4 +1,4 @@
-// Pillow's resampling. On 8-bit pixels, for one axis of n_in to n_out pixels:
+// Pillow's resampling on 8-bit pixels. For one axis of n_in to n_out pixels:
 //
 //     scale = n_in / n_out, stretch = max(scale, 1), center = (x + 1/2) scale
 //     taps i from trunc(center - support stretch + 1/2) to trunc(center + support stretch + 1/2)
@@ -13,6 +13,9 @@
 // The pass across takes 16 rows together, column by column, so that both passes are the same sum
 // over neighbours in memory.
 //
+// 16-bit samples are summed in doubles, w_i as they are, rounded half away from zero; each byte of
+// the sum is clipped by itself, so that what overshoots 65535 keeps a low byte of its own.
+//
 // Every output pixel is a sum of its own, so a part of the result costs a part of the work: each
 // pass makes only the rows and columns that the part needs.
 #include "formats/image_resize.h"
@@ -21,13 +24,66 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "formats/image_filter.h"
 #include "formats/image_resize_isa.h"
 #include "kernels/isa.h"
 
 BDPO_ISA_TABLE(bdpo_resize_table, bdpo_resize_table)
 
 enum { STRIP = BDPO_RESIZE_STRIP };
+
+// ---- filters -------------------------------------------------------------------------------
+
+static const double pi = 3.14159265358979323846;
+
+static double box(double x)
+{
+    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
+}
+
+static double bilinear(double x)
+{
+    x = fabs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+static double hamming(double x)
+{
+    x = fabs(x);
+    if (x == 0.0) return 1.0;
+    if (x >= 1.0) return 0.0;
+    x *= pi;
+    return sin(x) / x * ((double)0.54F + (double)0.46F * cos(x)); // floats in Pillow, too
+}
+
+static double bicubic(double x)
+{
+    const double a = -0.5;
+    x = fabs(x);
+    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+    if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
+    return 0.0;
+}
+
+static double sinc(double x)
+{
+    if (x == 0.0) return 1.0;
+    x *= pi;
+    return sin(x) / x;
+}
+
+static double lanczos(double x)
+{
+    return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0;
+}
+
+static const struct {
+    double (*at)(double x);
+    double support;
+} filters[] = {
+    [BDPO_FILTER_BOX] = {box, 0.5},         [BDPO_FILTER_BILINEAR] = {bilinear, 1.0},
+    [BDPO_FILTER_HAMMING] = {hamming, 1.0}, [BDPO_FILTER_BICUBIC] = {bicubic, 2.0},
+    [BDPO_FILTER_LANCZOS] = {lanczos, 3.0},
+};
 
 // ---- weights -------------------------------------------------------------------------------
 
@@ -42,8 +98,8 @@ typedef struct axis {
     double scale;    // n_in / n_out
     int n_out, most; // n_out: of the span; most: the stride of `weights`
     int *first, *count;
-    double *exact;    // weights
     int32_t *weights; // in fixed point
+    double *exact;    // of 16-bit samples; else NULL
     span taps;        // of all pixels together
 } axis;
 
@@ -51,8 +107,8 @@ static void axis_release(axis *a)
 {
     bdpo_free(a->first);
     bdpo_free(a->count);
-    bdpo_free(a->exact);
     bdpo_free(a->weights);
+    bdpo_free(a->exact);
     *a = (axis){0};
 }
 
@@ -62,22 +118,22 @@ static int32_t fixed_point(double w)
 }
 
 // Output pixel `at` of the whole axis, which is pixel x of the span.
-static void weigh_pixel(axis *a, int x, int at, int n_in, bdpo_image_filter filter)
+static void weigh_pixel(axis *a, double *w, int x, int at, int n_in, bdpo_image_filter filter)
 {
     double scale = a->scale, stretch = scale < 1.0 ? 1.0 : scale;
-    double support = bdpo_filter_support(filter) * stretch, center = (at + 0.5) * scale, sum = 0.0;
+    double support = filters[filter].support * stretch, center = (at + 0.5) * scale, sum = 0.0;
     int from = (int)(center - support + 0.5), to = (int)(center + support + 0.5);
     if (from < 0) from = 0;
     if (to > n_in) to = n_in;
-    double *w = a->exact + (size_t)x * (size_t)a->most;
     int32_t *weights = a->weights + (size_t)x * (size_t)a->most;
     for (int i = 0; i < to - from; i++) {
-        w[i] = bdpo_filter_at(filter, (i + from - center + 0.5) * (1.0 / stretch));
+        w[i] = filters[filter].at((i + from - center + 0.5) * (1.0 / stretch));
         sum += w[i];
     }
     for (int i = 0; i < to - from; i++) {
-        if (sum != 0.0) w[i] /= sum;
-        weights[i] = fixed_point(w[i]);
+        double share = sum != 0.0 ? w[i] / sum : w[i];
+        weights[i] = fixed_point(share);
+        if (a->exact) a->exact[(size_t)x * (size_t)a->most + (size_t)i] = share;
     }
     a->first[x] = from;
     a->count[x] = to - from;
@@ -95,18 +151,22 @@ static void gather_taps(axis *a)
     for (int x = 0; x < a->n_out; x++) a->first[x] -= from;
 }
 
-// The pixels `out` of an axis that goes from n_in to n_out.
-static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_filter filter)
+// The pixels `out` of an axis that goes from n_in to n_out; with `exact` weights for 16-bit
+// samples.
+static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_filter filter,
+                             bool exact)
 {
     double scale = (double)n_in / n_out;
-    double support = bdpo_filter_support(filter) * (scale < 1.0 ? 1.0 : scale);
+    double support = filters[filter].support * (scale < 1.0 ? 1.0 : scale);
     *a = (axis){.scale = scale, .n_out = out.count, .most = (int)ceil(support) * 2 + 1};
     a->first = bdpo_alloc((size_t)out.count, sizeof *a->first);
     a->count = bdpo_alloc((size_t)out.count, sizeof *a->count);
     a->weights = bdpo_alloc((size_t)out.count * (size_t)a->most, sizeof *a->weights);
-    a->exact = bdpo_alloc((size_t)out.count * (size_t)a->most, sizeof *a->exact);
-    bool ok = a->first && a->count && a->weights && a->exact;
-    for (int x = 0; ok && x < out.count; x++) weigh_pixel(a, x, out.from + x, n_in, filter);
+    double *w = bdpo_alloc((size_t)a->most, sizeof *w);
+    if (exact) a->exact = bdpo_alloc((size_t)out.count * (size_t)a->most, sizeof *a->exact);
+    bool ok = a->first && a->count && a->weights && w && (a->exact || !exact);
+    for (int x = 0; ok && x < out.count; x++) weigh_pixel(a, w, x, out.from + x, n_in, filter);
+    bdpo_free(w);
     if (ok) {
         gather_taps(a);
         return BDPO_OK;
@@ -115,41 +175,46 @@ static bdpo_status axis_init(axis *a, int n_in, int n_out, span out, bdpo_image_
     return bdpo_fail(BDPO_NO_MEMORY, "resizing: no memory for %d weights", out.count);
 }
 
-// ---- 16 bits -------------------------------------------------------------------------------
+// ---- 16-bit samples ------------------------------------------------------------------------
 
-// A sum in doubles of samples `step` bytes apart, rounded half up.
-static void weigh_16(uint8_t out[2], const uint8_t *in, size_t step, const double *weights, int n)
+// The sum of `count` samples, `stride` bytes apart.
+static void weigh_wide(uint8_t *out, const uint8_t *in, size_t stride, const double *weights,
+                       int count)
 {
-    double sum = 0.0;
-    for (int i = 0; i < n; i++, in += step) sum += (in[0] | in[1] << 8) * weights[i];
-    int level = sum < 0.0 ? 0 : sum < 65535.0 ? (int)floor(sum + 0.5) : 65535;
-    out[0] = (uint8_t)(level & 255);
-    out[1] = (uint8_t)(level >> 8);
+    double sum = 0;
+    for (int i = 0; i < count; i++, in += stride) sum += (in[0] + (in[1] << 8)) * weights[i];
+    int rounded = sum <= 0 ? 0 : sum >= 65535 ? 65535 : (int)round(sum);
+    out[0] = (uint8_t)(rounded & 255);
+    out[1] = (uint8_t)(rounded >> 8);
 }
 
-enum { SAMPLE = 2 }; // bytes
-
-static void across_16(bdpo_image *out, const bdpo_image *in, span rows, const axis *a, int first)
+static bdpo_status wide_across(bdpo_image *out, const bdpo_image *in, span rows, const axis *a,
+                               int first)
 {
+    TRY(bdpo_image_new(out, a->n_out, rows.count, in->mode));
     uint8_t *to = out->pixels;
     for (int y = 0; y < rows.count; y++) {
-        size_t row = (size_t)(rows.from + y) * (size_t)in->width + (size_t)first;
-        for (int x = 0; x < a->n_out; x++, to += SAMPLE)
-            weigh_16(to, in->pixels + (row + (size_t)a->first[x]) * SAMPLE, SAMPLE,
-                     a->exact + (size_t)x * (size_t)a->most, a->count[x]);
+        const uint8_t *row = in->pixels + 2 * ((size_t)(rows.from + y) * (size_t)in->width);
+        for (int x = 0; x < a->n_out; x++, to += 2)
+            weigh_wide(to, row + 2 * (size_t)(first + a->first[x]), 2,
+                       a->exact + (size_t)x * (size_t)a->most, a->count[x]);
     }
+    return BDPO_OK;
 }
 
-static void down_16(bdpo_image *out, const bdpo_image *in, span columns, const axis *a, int first)
+static bdpo_status wide_down(bdpo_image *out, const bdpo_image *in, span columns, const axis *a,
+                             int first)
 {
+    TRY(bdpo_image_new(out, columns.count, a->n_out, in->mode));
     uint8_t *to = out->pixels;
-    size_t width = (size_t)in->width;
+    size_t stride = 2 * (size_t)in->width;
     for (int y = 0; y < a->n_out; y++) {
-        size_t begin = (size_t)(first + a->first[y]) * width + (size_t)columns.from;
-        for (int x = 0; x < columns.count; x++, to += SAMPLE)
-            weigh_16(to, in->pixels + (begin + (size_t)x) * SAMPLE, width * SAMPLE,
-                     a->exact + (size_t)y * (size_t)a->most, a->count[y]);
+        const uint8_t *row = in->pixels + (size_t)(first + a->first[y]) * stride;
+        for (int x = 0; x < columns.count; x++, to += 2)
+            weigh_wide(to, row + 2 * (size_t)(columns.from + x), stride,
+                       a->exact + (size_t)y * (size_t)a->most, a->count[y]);
     }
+    return BDPO_OK;
 }
 
 // ---- the two passes ------------------------------------------------------------------------
@@ -194,11 +259,8 @@ static void across(bdpo_image *out, const bdpo_image *in, span rows, const axis 
 static bdpo_status resize_across(bdpo_image *out, const bdpo_image *in, span rows, const axis *a,
                                  int first)
 {
+    if (a->exact) return wide_across(out, in, rows, a, first);
     TRY(bdpo_image_new(out, a->n_out, rows.count, in->mode));
-    if (in->mode == BDPO_IMAGE_GREY_16) {
-        across_16(out, in, rows, a, first);
-        return BDPO_OK;
-    }
     size_t in_bytes = (size_t)a->taps.count * (size_t)in->channels * STRIP,
            out_bytes = (size_t)a->n_out * (size_t)in->channels * STRIP;
     size_t largest = in_bytes > out_bytes ? in_bytes : out_bytes;
@@ -216,11 +278,8 @@ static bdpo_status resize_across(bdpo_image *out, const bdpo_image *in, span row
 static bdpo_status resize_down(bdpo_image *out, const bdpo_image *in, span columns, const axis *a,
                                int first)
 {
+    if (a->exact) return wide_down(out, in, columns, a, first);
     TRY(bdpo_image_new(out, columns.count, a->n_out, in->mode));
-    if (in->mode == BDPO_IMAGE_GREY_16) {
-        down_16(out, in, columns, a, first);
-        return BDPO_OK;
-    }
     size_t channels = (size_t)in->channels, stride = (size_t)in->width * channels,
            row_bytes = (size_t)columns.count * channels;
     const uint8_t *begin = in->pixels + (size_t)first * stride + (size_t)columns.from * channels;
@@ -275,10 +334,11 @@ static bdpo_status resize_smooth(bdpo_image *out, const bdpo_image *in, const ta
 {
     axis x = {0}, y = {0};
     bool across_needed = t->width != in->width, down_needed = t->height != in->height;
+    bool wide = in->mode == BDPO_IMAGE_GREY_16;
     bdpo_status status = BDPO_OK;
-    if (across_needed) status = axis_init(&x, in->width, t->width, t->columns, t->filter);
+    if (across_needed) status = axis_init(&x, in->width, t->width, t->columns, t->filter, wide);
     if (status == BDPO_OK && down_needed)
-        status = axis_init(&y, in->height, t->height, t->rows, t->filter);
+        status = axis_init(&y, in->height, t->height, t->rows, t->filter, wide);
     if (status == BDPO_OK && across_needed && down_needed)
         status = two_passes(out, in, t, &x, &y);
     else if (status == BDPO_OK)
@@ -291,7 +351,7 @@ static bdpo_status resize_smooth(bdpo_image *out, const bdpo_image *in, const ta
 
 // ---- nearest -------------------------------------------------------------------------------
 
-// Positions are summed up, but those of wide samples are multiplied: the rounding is part of the
+// Positions are summed up, but those of 16-bit samples are multiplied: the rounding is part of the
 // result.
 static void nearest_positions(int *out, span of, int n_out, int n_in, bool summed)
 {

@@ -1,4 +1,4 @@
-// Resizing as Pillow does it, to the byte.
+// Resizing as Pillow does it on 8-bit pixels, to the byte.
 #ifndef BDPO_IMAGE_RESIZE_H
 #define BDPO_IMAGE_RESIZE_H
 

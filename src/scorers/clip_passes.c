@@ -7,21 +7,39 @@
 
 #include "base/file.h"
 #include "graph/store.h"
+#include "scorers/wide_store.h"
 
 // ---- the model ---------------------------------------------------------------------------------
+
+// One of the two towers.
+typedef struct tower {
+    bdpo_param_list *params;
+    bool half;        // its weights rest in half width
+    bdpo_store *wide; // them in f32, while many inputs come; NULL
+    int runs;         // since the tower rested
+} tower;
 
 struct bdpo_clip_model {
     bdpo_engine *engine;
     bdpo_clip_checkpoint *checkpoint;
     bdpo_clip_checkpoint_info info;
-    bdpo_store *store;
+    bdpo_store *store; // of both, as they are stored
+    tower text, vision;
     const char *sha256;
-    char key[BDPO_PATH_BYTES + 256]; // names weights and computation
+    char key[256];
 };
+
+static void free_tower(tower *t)
+{
+    bdpo_store_free(t->wide);
+    bdpo_param_list_free(t->params);
+}
 
 static void free_model(void *object)
 {
     bdpo_clip_model *m = object;
+    free_tower(&m->text);
+    free_tower(&m->vision);
     bdpo_store_free(m->store);
     bdpo_clip_checkpoint_close(m->checkpoint);
     bdpo_free(m);
@@ -37,43 +55,56 @@ static bdpo_status read_options(bdpo_clip_checkpoint_options *out, bdpo_scorer *
     return bdpo_json_string_or(&out->force_activation, config, "force_activation", NULL);
 }
 
-static const char *or_none(const char *text)
+// What the model computes: of equal weights, what the configuration adds to their shapes.
+static void make_key(bdpo_clip_model *m)
 {
-    return text ? text : "-";
+    const bdpo_clip_text_config *t = &m->info.text;
+    const bdpo_clip_vision_config *v = &m->info.vision;
+    snprintf(m->key, sizeof m->key, "clip %s %s %d %d %.9g %.9g %d", m->sha256, m->info.activation,
+             t->tower.heads, v->tower.heads, (double)t->tower.norm_eps, (double)v->tower.norm_eps,
+             t->eos_token_id);
 }
 
-static bdpo_status open_model(bdpo_clip_model *m, bdpo_scorer *scorer, const char *path,
-                              const bdpo_clip_checkpoint_options *options)
+static bdpo_status open_model(bdpo_clip_model *m, bdpo_scorer *scorer, const char *path)
 {
+    bdpo_clip_checkpoint_options options;
+    TRY(read_options(&options, scorer));
+    TRY(bdpo_clip_checkpoint_open(&m->checkpoint, path, &options));
     m->engine = scorer->engine;
-    TRY(bdpo_clip_checkpoint_open(&m->checkpoint, path, options));
     m->info = bdpo_clip_checkpoint_get_info(m->checkpoint);
     TRY(bdpo_shared_sha256(&m->sha256, scorer->shared, m->info.weights));
-    return bdpo_clip_checkpoint_load(&m->store, m->engine, m->checkpoint);
+    make_key(m);
+    return BDPO_OK;
 }
 
+static bdpo_status list_towers(bdpo_clip_model *m)
+{
+    TRY(bdpo_param_list_new(&m->text.params));
+    TRY(bdpo_param_list_new(&m->vision.params));
+    bdpo_clip_text_params(m->text.params, &m->info.text);
+    bdpo_clip_vision_params(m->vision.params, &m->info.vision);
+    TRY(bdpo_param_list_check(m->text.params));
+    TRY(bdpo_param_list_check(m->vision.params));
+    m->text.half = bdpo_is_half(m->store, m->text.params);
+    m->vision.half = bdpo_is_half(m->store, m->vision.params);
+    return BDPO_OK;
+}
+
+// Opened to see what it is; loaded unless a scorer before has the same.
 static bdpo_status find_model(bdpo_clip_model **out, bdpo_scorer *scorer, const char *path)
 {
-    bdpo_clip_checkpoint_options o;
-    char weights[BDPO_PATH_BYTES], key[sizeof(*out)->key];
-    TRY(read_options(&o, scorer));
-    TRY(bdpo_clip_weights_find(weights, path));
-    int length =
-        snprintf(key, sizeof key, "clip %s %s %s %s %s", or_none(o.config), or_none(o.architecture),
-                 or_none(o.activation), or_none(o.force_activation), weights);
-    if (length >= (int)sizeof key)
-        return bdpo_fail(BDPO_BAD_ARGUMENT, "%.60s...: too long a path", path);
-    *out = bdpo_shared_find(scorer->shared, key);
-    if (*out) return BDPO_OK;
     bdpo_clip_model *m = bdpo_alloc(1, sizeof *m);
     if (!m) return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to open it", path);
-    memcpy(m->key, key, (size_t)length + 1);
-    bdpo_status status = open_model(m, scorer, path, &o);
-    if (status != BDPO_OK) {
+    bdpo_status status = open_model(m, scorer, path);
+    *out = status == BDPO_OK ? bdpo_shared_find(scorer->shared, m->key) : NULL;
+    if (status == BDPO_OK && !*out)
+        status = bdpo_clip_checkpoint_load(&m->store, m->engine, m->checkpoint);
+    if (status == BDPO_OK && !*out) status = list_towers(m);
+    if (status != BDPO_OK || *out) {
         free_model(m);
         return status;
     }
-    TRY(bdpo_shared_add(scorer->shared, key, m, free_model));
+    TRY(bdpo_shared_add(scorer->shared, m->key, m, free_model));
     *out = m;
     return BDPO_OK;
 }
@@ -92,9 +123,26 @@ const bdpo_clip_checkpoint_info *bdpo_clip_model_info(const bdpo_clip_model *m)
     return &m->info;
 }
 
-// The two towers of many models do not fit into memory at once.
-static void rest_model(const bdpo_clip_model *m)
+// ---- which weights -----------------------------------------------------------------------------
+
+// The weights for the next `n` runs: widened ones where they pay. Where there is no memory for them
+// the stored ones give the same numbers, later.
+static bdpo_store *weights_for(const bdpo_clip_model *m, tower *t, int n)
 {
+    enum { WORTH_IT = 4 }; // widening costs about two runs' own
+    t->runs += n;
+    if (!t->half || t->wide || t->runs < WORTH_IT) return t->wide ? t->wide : m->store;
+    if (bdpo_wide_store_new(&t->wide, m->engine, m->store, t->params) != BDPO_OK)
+        t->half = false; // not tried again
+    return t->wide ? t->wide : m->store;
+}
+
+// The towers of many models do not fit into memory at once.
+static void rest_tower(const bdpo_clip_model *m, tower *t)
+{
+    bdpo_store_free(t->wide);
+    t->wide = NULL;
+    t->runs = 0;
     bdpo_store_rest(m->store);
 }
 
@@ -123,7 +171,8 @@ static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
     bdpo_plan_key key = {.graph = "clip image", .shape = BDPO_SHAPE(PICTURES, size, size, 3)};
     size_t bytes = bdpo_preprocess_count(&pass->preprocess) * sizeof **pixels;
     bdpo_plan *plan;
-    TRY(bdpo_engine_plan(&plan, m->engine, m->store, &key, build_image, &m->info.vision));
+    TRY(bdpo_engine_plan(&plan, m->engine, weights_for(m, &m->vision, n), &key, build_image,
+                         &m->info.vision));
     for (int i = 0; i < n; i++) {
         TRY(bdpo_plan_write(plan, "pixels", pixels[i], bytes));
         TRY(bdpo_plan_run(plan));
@@ -134,14 +183,8 @@ static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
 
 static void rest_images(bdpo_feature_pass *pass)
 {
-    rest_model(((const image_pass *)pass)->model);
-}
-
-static bdpo_status describe(char *out, size_t size, const char *what, const bdpo_clip_model *m,
-                            const char *settings)
-{
-    if (snprintf(out, size, "%s %s %s", what, settings, m->key) < (int)size) return BDPO_OK;
-    return bdpo_fail(BDPO_BAD_ARGUMENT, "%.60s...: too long a path", m->info.weights);
+    bdpo_clip_model *m = ((image_pass *)pass)->model;
+    rest_tower(m, &m->vision);
 }
 
 static void image_settings(char out[256], const bdpo_preprocess *p)
@@ -158,9 +201,9 @@ static void image_settings(char out[256], const bdpo_preprocess *p)
 bdpo_status bdpo_clip_image_pass(bdpo_feature_pass **out, bdpo_scorer *scorer,
                                  bdpo_clip_model *model, const bdpo_preprocess *preprocess)
 {
-    char settings[256], key[sizeof model->key + 512];
+    char settings[256], key[sizeof model->key + sizeof settings + 16];
     image_settings(settings, preprocess);
-    TRY(describe(key, sizeof key, "image pass", model, settings));
+    snprintf(key, sizeof key, "image %s %s", settings, model->key);
     *out = bdpo_shared_find(scorer->shared, key);
     if (*out) return BDPO_OK;
     image_pass *p = bdpo_alloc(1, sizeof *p);
@@ -198,7 +241,8 @@ static void free_text_pass(void *object)
 
 static void rest_text(bdpo_feature_pass *pass)
 {
-    rest_model(((const text_pass *)pass)->model);
+    bdpo_clip_model *m = ((text_pass *)pass)->model;
+    rest_tower(m, &m->text);
 }
 
 static void build_text(bdpo_graph *graph, const bdpo_plan_key *key, const void *model)
@@ -241,7 +285,8 @@ static bdpo_status run_text(bdpo_feature_pass *pass, void *features, const char 
     TRY(bdpo_clip_eos_index(&end, p->ids, 1, p->n_ids, m->info.text.eos_token_id));
     int length = length_for(end + 1, p->n_ids);
     bdpo_plan_key key = {.graph = "clip text", .shape = BDPO_SHAPE(1, length)};
-    TRY(bdpo_engine_plan(&plan, m->engine, m->store, &key, build_text, &m->info.text));
+    TRY(bdpo_engine_plan(&plan, m->engine, weights_for(m, &m->text, 1), &key, build_text,
+                         &m->info.text));
     TRY(bdpo_plan_write(plan, "ids", p->ids, (size_t)length * sizeof *p->ids));
     TRY(bdpo_plan_write(plan, "end", &end, sizeof end));
     TRY(bdpo_plan_run(plan));
@@ -320,13 +365,11 @@ bdpo_status bdpo_clip_text_pass(bdpo_feature_pass **out, bdpo_scorer *scorer,
                                 bdpo_clip_model *model, bdpo_clip_pipeline pipeline,
                                 const char *prefix)
 {
-    char path[BDPO_PATH_BYTES], key[sizeof model->key + BDPO_PATH_BYTES + 256],
-        settings[BDPO_PATH_BYTES + 192];
+    char path[BDPO_PATH_BYTES], key[sizeof model->key + sizeof path + 256];
     bool packed;
     TRY(find_vocabulary(path, &packed, scorer->tokenizer, model->info.weights));
-    snprintf(settings, sizeof settings, "%s %s \"%.128s\"", bdpo_clip_pipeline_name(pipeline), path,
-             prefix);
-    TRY(describe(key, sizeof key, "text pass", model, settings));
+    snprintf(key, sizeof key, "text %s %s \"%.128s\" %s", bdpo_clip_pipeline_name(pipeline), path,
+             prefix, model->key);
     *out = bdpo_shared_find(scorer->shared, key);
     if (*out) return BDPO_OK;
     text_pass *p = bdpo_alloc(1, sizeof *p);

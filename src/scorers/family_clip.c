@@ -71,7 +71,7 @@ static bdpo_status clip_open(bdpo_scorer *s)
     s->state = state;
     TRY(bdpo_clip_model_share(&model, &s->info.sha256, s, s->checkpoint));
     const bdpo_clip_checkpoint_info *info = bdpo_clip_model_info(model);
-    s->info.checkpoint = info->weights;
+    s->info.checkpoint = s->checkpoint;
     s->info.reads_prompt = true;
     state->dim = (size_t)info->vision.projection_dim;
     TRY(read_scale(state, s, info));

@@ -14,9 +14,11 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "graph/store.h"
 #include "models/blip_sizes.h"
 #include "text/wordpiece.h"
 
@@ -75,7 +77,8 @@ static bdpo_status find_checkpoint(const char **out, const bdpo_scorer *scorer)
                                         "model.safetensors"};
     char path[BDPO_PATH_BYTES];
     if (!scorer->checkpoint)
-        return bdpo_fail(BDPO_NOT_FOUND, "no checkpoint is given, expected ImageReward.pt");
+        return bdpo_fail(BDPO_NOT_FOUND, "no checkpoint is given: expected the path of "
+                                         "ImageReward.pt or of its folder");
     if (!bdpo_file_is_directory(scorer->checkpoint)) return keep(out, scorer, scorer->checkpoint);
     TRY(find_in(path, scorer->checkpoint, names, BDPO_COUNTOF(names)));
     if (!*path)
@@ -90,12 +93,11 @@ static bdpo_status find_checkpoint(const char **out, const bdpo_scorer *scorer)
 static bdpo_status folder_of(char out[BDPO_PATH_BYTES], const char *path)
 {
     const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) : 0;
-    if (n >= BDPO_PATH_BYTES) return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: the path is too long", path);
-    memcpy(out, path, n);
-    out[n] = '\0';
-    if (n == 0) strcpy(out, slash ? "/" : ".");
-    return BDPO_OK;
+    int n = slash ? (int)(slash - path) : 0;
+    int length = n > 0 ? snprintf(out, BDPO_PATH_BYTES, "%.*s", n, path)
+                       : snprintf(out, BDPO_PATH_BYTES, slash ? "/" : ".");
+    if (length < BDPO_PATH_BYTES) return BDPO_OK;
+    return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: the path is too long", path);
 }
 
 // The file of the vocabulary.
@@ -225,11 +227,13 @@ static bdpo_status describe(const image_reward *m, json_t *settings)
 static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
                               const float *const *pixels, int n);
 static bdpo_status run_text(bdpo_feature_pass *pass, void *features, const char *text, size_t size);
+static void rest_images(bdpo_feature_pass *pass);
 
 static bdpo_status set_passes(image_reward *m, bdpo_scorer *scorer)
 {
     m->images.n_bytes = m->n_rows * sizeof(float);
     m->images.run_images = run_images;
+    m->images.rest = rest_images;
     m->texts.n_bytes = sizeof(prompt_ids);
     m->texts.run_text = run_text;
     scorer->image_pass = &m->images;
@@ -292,6 +296,11 @@ static bdpo_status run_images(bdpo_feature_pass *pass, void *const *features,
     return BDPO_OK;
 }
 
+static void rest_images(bdpo_feature_pass *pass)
+{
+    bdpo_store_rest(((image_reward *)pass)->store);
+}
+
 static bdpo_status run_text(bdpo_feature_pass *pass, void *features, const char *text, size_t size)
 {
     image_reward *m = (image_reward *)((char *)pass - offsetof(image_reward, texts));
@@ -337,8 +346,10 @@ static bdpo_status score_pairs(image_reward *m, const bdpo_score_case *cases, in
 
 static bdpo_status score(bdpo_scorer *scorer, const bdpo_score_case *cases, int n)
 {
+    image_reward *m = scorer->state;
     for (int i = 0; i < n; i += PAIRS)
-        TRY(score_pairs(scorer->state, cases + i, n - i < PAIRS ? n - i : PAIRS));
+        TRY(score_pairs(m, cases + i, n - i < PAIRS ? n - i : PAIRS));
+    bdpo_store_rest(m->store); // other scorers come now
     return BDPO_OK;
 }
 

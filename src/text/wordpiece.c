@@ -165,7 +165,7 @@ static void spell(spelling *s, const uint32_t *runes, size_t n)
 static int32_t longest_piece(const bdpo_wordpiece *w, spelling *s, size_t first, size_t *next)
 {
     char *begin = s->bytes + s->at[first];
-    if (first > 0) begin = memcpy(begin - 2, "##", 2);
+    if (first > 0) *--begin = '#', *--begin = '#';
     for (size_t last = s->n; last > first; last--) {
         size_t size = (size_t)(s->bytes + s->at[last] - begin);
         if (size > w->longest) continue;

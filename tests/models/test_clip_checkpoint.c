@@ -88,6 +88,36 @@ BDPO_TEST(both_worlds_hold_the_same_model)
     scratch_remove();
 }
 
+// open_clip's CustomTextCLIP has the text tower under a name of its own.
+BDPO_TEST(a_text_tower_below_text_is_found)
+{
+    static char names[256][BDPO_NAME_BYTES];
+    bdpo_tensor_file *file;
+    bdpo_tensor_to_write t[256];
+    small_clip model = tiny;
+    model.open_clip = true;
+    const char *directory = scratch_directory("open");
+    small_clip_write(directory, NULL, &model);
+    CHECK_OK(bdpo_tensor_file_open(&file, scratch_path("open/open_clip_model.safetensors")));
+    size_t n = bdpo_tensor_file_count(file);
+    CHECK(n < 256);
+    for (size_t i = 0; i < n; i++) {
+        const bdpo_stored_tensor *s = bdpo_tensor_file_at(file, i);
+        bool text = strncmp(s->name, "visual.", 7) != 0 && strcmp(s->name, "logit_scale") != 0;
+        snprintf(names[i], sizeof names[i], "%s%s", text ? "text." : "", s->name);
+        t[i] = (bdpo_tensor_to_write){names[i], s->dtype, s->n_dims, s->dim, s->data};
+    }
+    CHECK_OK(bdpo_safetensors_write(scratch_path("custom.safetensors"), t, n, NULL));
+    bdpo_tensor_file_close(file);
+    CHECK_OK(bdpo_safetensors_write(scratch_path("empty.safetensors"), t, 0, NULL));
+    char config[1024];
+    snprintf(config, sizeof config, "%s/open_clip_config.json", directory);
+    CHECK_OK(try_open(scratch_path("custom.safetensors"),
+                      &(bdpo_clip_checkpoint_options){.config = config}));
+    CHECK_STATUS(try_open(scratch_path("empty.safetensors"), NULL), BDPO_BAD_FILE);
+    scratch_remove();
+}
+
 BDPO_TEST(the_activation_is_what_the_files_say_or_the_caller)
 {
     small_clip model = tiny;

@@ -76,7 +76,7 @@ BDPO_TEST(scores_equal_those_of_the_package)
     bdpo_session *session = open_session(engine, reward_checkpoint("reward", NULL));
     fixture *f = fixture_open("image_reward/image_reward");
     size_t n = fixture_count(f);
-    CHECK(n >= 39 && n <= MAX_PICTURES);
+    CHECK(n >= 40 && n <= MAX_PICTURES);
     for (size_t i = 0; i < n; i++) {
         const char *name = fixture_key(f, i);
         read_picture(&images[i], name);
@@ -241,6 +241,37 @@ BDPO_TEST(folders_that_lack_a_file_are_refused)
     CHECK_OK(bdpo_file_join(path, folder, "ImageReward.safetensors"));
     CHECK(remove(path) == 0);
     check_refused(engine, folder, NULL, BDPO_NOT_FOUND, "neither ImageReward.pt nor ImageReward");
+    bdpo_engine_free(engine);
+    scratch_remove();
+}
+
+// Each allocation of opening and scoring fails in turn: the first ones all, then some.
+BDPO_TEST_FULL(want_of_memory_is_told)
+{
+    char config[BDPO_PATH_BYTES];
+    bdpo_image image;
+    int n_failed = 0;
+    bdpo_status status = BDPO_NO_MEMORY;
+    bdpo_engine *engine = new_engine();
+    const char *folder = reward_checkpoint("reward", NULL);
+    CHECK_OK(bdpo_file_join(config, folder, "scorer.json"));
+    read_picture(&image, "png_rgb.png");
+    bdpo_score_item item = item_of(&image, 0, "png_rgb.png");
+    bdpo_scorer_request request = {.name = config, .checkpoint = folder};
+    for (uint64_t k = 1; status != BDPO_OK; k += 1 + k / 64) {
+        bdpo_session *session = NULL;
+        bdpo_score score;
+        bdpo_alloc_fail_at(bdpo_alloc_count() + k);
+        status = bdpo_session_new(&session, engine, &request, 1, NULL);
+        if (status == BDPO_OK) status = bdpo_session_score(session, &score, &item, 1);
+        bdpo_alloc_fail_at(0);
+        bdpo_session_free(session);
+        if (status != BDPO_OK) CHECK_STATUS(status, BDPO_NO_MEMORY);
+        n_failed += status != BDPO_OK;
+    }
+    printf("        %d allocations failed\n", n_failed);
+    CHECK(n_failed > 50);
+    bdpo_image_release(&image);
     bdpo_engine_free(engine);
     scratch_remove();
 }

@@ -55,6 +55,7 @@ static void write_all(void)
         const char *directory = scratch_directory(models[i]);
         model.weights = models[i];
         model.open_clip = i == 1;
+        model.half = i == 1; // widened for many inputs, not for few
         small_clip_write(directory, NULL, &model);
         CHECK_OK(bdpo_demo_vocabulary_write(directory, NULL));
     }
@@ -108,6 +109,31 @@ BDPO_TEST(what_scorers_have_in_common_runs_once)
     CHECK_U64(bdpo_session_get_counts(f.session).image_runs, 3 * 2 * 3);
     bdpo_image_release(&p);
     bdpo_image_release(&q);
+    close_all(&f);
+    scratch_remove();
+}
+
+// A copy of the same weights is the same model.
+BDPO_TEST(equal_weights_at_two_places_are_one_model)
+{
+    fixture f;
+    bdpo_score scores[2];
+    write_all();
+    small_clip model = tiny;
+    model.weights = "one";
+    small_clip_write(scratch_directory("copy"), NULL, &model);
+    bdpo_scorer_request requests[] = {{.name = scratch_path("a.json")},
+                                      {.name = scratch_path("b.json"),
+                                       .checkpoint = scratch_path("copy"),
+                                       .tokenizer = scratch_path("one")}};
+    CHECK_OK(bdpo_engine_new(&f.engine, &(bdpo_engine_options){.n_threads = 1}));
+    CHECK_OK(bdpo_session_new(&f.session, f.engine, requests, 2, NULL));
+    bdpo_image p = noise_image("RGB", 31, 50, 1);
+    bdpo_score_item one = item(&p, "a cat");
+    CHECK_OK(bdpo_session_score(f.session, scores, &one, 1));
+    CHECK_U64(bdpo_session_get_counts(f.session).image_runs, 1);
+    CHECK_STR(bdpo_session_scorer(f.session, 0).sha256, bdpo_session_scorer(f.session, 1).sha256);
+    bdpo_image_release(&p);
     close_all(&f);
     scratch_remove();
 }

@@ -211,7 +211,7 @@ BDPO_TEST(what_is_cut_is_counted)
     size_t n_cut;
     bdpo_wordpiece *w = open_small("text/wordpiece");
     bdpo_wordpiece_info info = bdpo_wordpiece_get_info(w);
-    for (size_t i = 0; i < sizeof text; i += 2) memcpy(text + i, "a ", 2);
+    for (size_t i = 0; i < sizeof text; i++) text[i] = i % 2 ? ' ' : 'a';
     CHECK_OK(bdpo_wordpiece_encode(w, ids, N_IDS, &length, &n_cut, text, 2 * (N_IDS - 2)));
     CHECK_INT(length, N_IDS);
     CHECK_U64(n_cut, 0);
@@ -234,7 +234,7 @@ BDPO_TEST(words_over_100_characters_are_unknown)
     bdpo_wordpiece *w = open_small("text/wordpiece");
     char *text = bdpo_alloc(2 * MANY, 1);
     CHECK(text != NULL);
-    for (size_t i = 0; i < MANY; i++) memcpy(text + 2 * i, "\xd0\xb4", 2);
+    for (size_t i = 0; i < 2 * (size_t)MANY; i++) text[i] = (char)(i % 2 ? 0xb4 : 0xd0);
     for (int round = 0; round < 3; round++) {
         static const size_t counts[] = {100, 101, MANY};
         int32_t *ids;

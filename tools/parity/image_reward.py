@@ -33,8 +33,6 @@ SMALL = dict(
               vocab_size=0, max_position_embeddings=40))
 SMALL_VOCABULARY = os.path.join(inputs.ROOT, "tests", "text", "wordpiece")
 PICTURES = os.path.join(inputs.FIXTURES, "images")
-# 16-bit grey: Pillow resizes the 16 bits and clips to 255 then; the library clips when it decodes.
-LEFT_OUT = ("png_i16.png",)
 # Also in tests/scorers/test_image_reward.c.
 PROMPTS = ["the plan of a graph", "", "Caf\u00e9 \u4e00 [SEP] \u0434\u0430!",
            "a store, a node and a kernel " * 8, "\u0000\u200b\ufffd x"]
@@ -68,8 +66,7 @@ def score_all(m, folder, names, prompts, origin, path):
 
 def fixtures():
     m = build("image_reward", SMALL, SMALL_VOCABULARY)
-    names = sorted(n for n in os.listdir(PICTURES) 
-                   if not n.endswith(".txt") and n not in LEFT_OUT)
+    names = sorted(n for n in os.listdir(PICTURES) if not n.endswith(".txt"))
     score_all(m, PICTURES, names, PROMPTS,
               [f"tools/parity/image_reward.py, {package.origin()}",
                "of each picture of tests/fixtures/images: the scores of 5 prompts"],

@@ -29,8 +29,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.path.join(ROOT, "tests", "fixtures", "images")
 FILTERS = {"nearest": 0, "box": 4, "bilinear": 2, "hamming": 5, "bicubic": 3, "lanczos": 1}
-CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}
-WIDE = "I;16"  # two bytes a pixel
+CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 2}
 
 
 def noise(seed, count):
@@ -171,7 +170,7 @@ def describe_pictures():
 
 
 def generated(mode, width, height, seed):
-    data = noise(seed, width * height * CHANNELS.get(mode, 2))
+    data = noise(seed, width * height * CHANNELS[mode])
     if mode == "1":
         return Image.frombytes("L", (width, height),
                                bytes(255 * (b >> 7) for b in data)).convert("1", dither=0)
@@ -191,7 +190,7 @@ def resize_line(mode, sizes, filter_name, seed):
 
 def random_resizes(seed, count, largest):
     random = np.random.default_rng(seed)
-    names, modes = list(FILTERS), list(CHANNELS)
+    names, modes = list(FILTERS), list(CHANNELS)[:-1]
     for i in range(count):
         sizes = [int(n) for n in random.integers(1, largest + 1, 4)]
         if i % 9 == 0:
@@ -207,10 +206,11 @@ def describe_resizes():
         out.write(resize_line("L", (1, 101, 2, 100), "lanczos", 6))
         out.write(resize_line("L", (1, 101, 2, 300), "lanczos", 6))
         out.write(resize_line("RGBA", (1, 150, 4, 20), "bilinear", 7))
-        random = np.random.default_rng(16)
-        for i in range(24):
-            sizes = [int(n) for n in random.integers(1, 48, 4)]
-            out.write(resize_line(WIDE, sizes, list(FILTERS)[i % len(FILTERS)], i))
+        for i, name in enumerate(FILTERS):
+            out.write(resize_line("I;16", (37, 29, 17 + i, 43 - 3 * i), name, 8 + i))
+        out.write(resize_line("I;16", (2, 250, 3, 40), "bicubic", 20))
+        out.write(resize_line("I;16", (26, 27, 39, 21), "nearest", 21))
+        out.write(resize_line("I;16", (119, 294, 218, 132), "hamming", 548719141))
 
 
 def describe_turns():
