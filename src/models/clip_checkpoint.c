@@ -199,8 +199,8 @@ static bdpo_status check_tensors(bdpo_clip_checkpoint *c)
     return bdpo_component_check(c->component, c->params);
 }
 
-static bdpo_status open(bdpo_clip_checkpoint *c, const char *path,
-                        const bdpo_clip_checkpoint_options *options)
+static bdpo_status open_checkpoint(bdpo_clip_checkpoint *c, const char *path,
+                                   const bdpo_clip_checkpoint_options *options)
 {
     char weights[BDPO_PATH_BYTES];
     TRY(bdpo_arena_new(&c->arena));
@@ -223,7 +223,7 @@ bdpo_status bdpo_clip_checkpoint_open(bdpo_clip_checkpoint **out, const char *pa
     *out = NULL;
     bdpo_clip_checkpoint *c = bdpo_alloc(1, sizeof *c);
     if (!c) return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory to open it", path);
-    bdpo_status status = open(c, path, options ? options : &none);
+    bdpo_status status = open_checkpoint(c, path, options ? options : &none);
     if (status == BDPO_OK)
         *out = c;
     else

@@ -1,6 +1,6 @@
 // posix_spawn() rather than fork(): the process may have threads of a parallel region. A write into
 // a pipe whose reader is gone raises SIGPIPE, which is held back on this thread around each write.
-#define _GNU_SOURCE // pipe2
+#define _GNU_SOURCE // pipe2, environ
 
 #include "scorers/judge_process.h"
 
@@ -18,8 +18,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "formats/growing.h"
-
-extern char **environ;
 
 struct bdpo_judge {
     pid_t pid; // 0: it ended and was waited for

@@ -246,8 +246,7 @@ static void make_pixels(float *pixels, char (*failed)[512], const pixel_work *w,
 {
     const bdpo_preprocess *p = &w->passes[0]->preprocess;
     size_t count = bdpo_preprocess_count(p);
-    int n_threads = bdpo_engine_threads(c->session->engine);
-#pragma omp parallel for num_threads(n_threads) schedule(dynamic)
+#pragma omp parallel for num_threads(bdpo_engine_threads(c->session->engine)) schedule(dynamic)
     for (int i = 0; i < n; i++) {
         const bdpo_score_item *item = &c->items[w->items[begin + i]];
         bdpo_status status = bdpo_preprocess_run(pixels + (size_t)i * count, p, item->image,

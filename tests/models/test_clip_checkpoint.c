@@ -259,7 +259,7 @@ BDPO_TEST(configurations_of_other_models_are_refused_by_field)
 static void check_broken(size_t at, const char *name, bool shorter, const char *part)
 {
     bdpo_tensor_file *file;
-    bdpo_tensor_to_write t[256];
+    bdpo_tensor_to_write t[256] = {0};
     int64_t dim[4];
     const char *path = scratch_path("open/open_clip_model.safetensors");
     const char *broken = scratch_path("broken.safetensors");
@@ -270,6 +270,7 @@ static void check_broken(size_t at, const char *name, bool shorter, const char *
         const bdpo_stored_tensor *s = bdpo_tensor_file_at(file, i);
         t[i] = (bdpo_tensor_to_write){s->name, s->dtype, s->n_dims, s->dim, s->data};
     }
+    if (at >= n || !t[at].dim) FAIL("there is no tensor %zu", at);
     if (name) t[at].name = name;
     memcpy(dim, t[at].dim, (size_t)t[at].n_dims * sizeof *dim);
     if (shorter) dim[t[at].n_dims - 1]--, t[at].dim = dim;

@@ -79,7 +79,7 @@ BDPO_TEST(answers_come_in_any_order_and_number)
 
 // More than a pipe holds on both sides: a program that reads all before it writes would hang, one
 // that writes much more than it reads must not.
-BDPO_TEST(long_lines_do_not_block)
+BDPO_TEST_FULL(long_lines_do_not_block)
 {
     enum { ITEMS = 40, LONG = 40000 };
     fixture f;
@@ -162,14 +162,14 @@ static void check_fault(const char *fault, const char *part)
     close_judge(&f);
 }
 
-BDPO_TEST(a_program_that_dies_costs_one_item)
+BDPO_TEST_FULL(a_program_that_dies_costs_one_item)
 {
     check_fault("exit 3", "ended with exit status 3");
     check_fault("kill -9 $$", "killed by signal 9");
     check_fault("exec >&-; sleep 5", "closed its output");
 }
 
-BDPO_TEST(a_program_that_is_silent_costs_one_item)
+BDPO_TEST_FULL(a_program_that_is_silent_costs_one_item)
 {
     check_fault("sleep 30", "no answer within 0.5 seconds");
 }
