@@ -47,11 +47,12 @@ bool bdpo_table_format_of(bdpo_table_format *out, const char *path)
 // readers take it for a real one too and keep the sign of -0.0.
 static void format_number(char out[40], double number)
 {
+    int length = 0;
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(out, 36, "%.*g", digits, number);
+        length = snprintf(out, 36, "%.*g", digits, number);
         if (strtod(out, NULL) == number) break;
     }
-    if (!strpbrk(out, ".einf")) strcat(out, ".0");
+    if (!strpbrk(out, ".einf")) memcpy(out + length, ".0", 3);
 }
 
 static bool add_json_text(bdpo_growing *out, const char *text, size_t length)
@@ -256,9 +257,11 @@ static bool copy(bdpo_table_writer *w, const char *path, const bdpo_table_column
     char *text = w->copies + n * sizeof *columns;
     for (size_t i = 0; i < n; i++) {
         kept[i] = (bdpo_table_column){text, columns[i].kind};
-        text += strlen(strcpy(text, columns[i].name)) + 1;
+        size_t name_size = strlen(columns[i].name) + 1;
+        memcpy(text, columns[i].name, name_size);
+        text += name_size;
     }
-    w->path = strcpy(text, path);
+    w->path = memcpy(text, path, strlen(path) + 1);
     w->columns = kept;
     w->n_columns = n;
     return true;

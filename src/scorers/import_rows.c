@@ -45,9 +45,9 @@ static void fault(bdpo_import_row *row, const char *format, ...)
 static void fault(bdpo_import_row *row, const char *format, ...)
 {
     va_list arguments;
-    if (row->fault[0]) return; // the first tells enough
     va_start(arguments, format);
-    vsnprintf(row->fault, sizeof row->fault, format, arguments);
+    if (!row->fault[0]) // the first tells enough
+        vsnprintf(row->fault, sizeof row->fault, format, arguments);
     va_end(arguments);
 }
 

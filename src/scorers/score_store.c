@@ -50,7 +50,7 @@ static char *uri_new(const char *path, bool immutable)
             *at++ = *path;
         else
             at += sprintf(at, "%%%02X", (unsigned)(unsigned char)*path);
-    if (immutable) strcpy(at, "?immutable=1");
+    if (immutable) memcpy(at, "?immutable=1", sizeof "?immutable=1");
     return uri;
 }
 
@@ -125,7 +125,7 @@ bdpo_status bdpo_score_store_open(bdpo_score_store **out, const char *path,
         bdpo_free(copy);
         return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for the store", path);
     }
-    store->path = strcpy(copy, path);
+    store->path = memcpy(copy, path, strlen(path) + 1);
     store->writable = mode != BDPO_STORE_READ;
     bdpo_status status =
         store->writable ? open_to_write(store, mode == BDPO_STORE_CREATE) : open_to_read(store);

@@ -251,9 +251,11 @@ static bdpo_status match(int64_t *id, int64_t *n, bdpo_score_store *store, const
 bdpo_status bdpo_score_store_choose_scorer(int64_t *id, bdpo_score_store *store, const char *words)
 {
     int64_t n, wanted = BDPO_NO_ID;
-    char *end, *name = bdpo_alloc(strlen(words) + 1, 1);
+    size_t size = strlen(words) + 1;
+    char *end, *name = bdpo_alloc(size, 1);
     if (!name) return no_memory(store);
-    char *checkpoint = strrchr(strcpy(name, words), '@');
+    memcpy(name, words, size);
+    char *checkpoint = strrchr(name, '@');
     if (checkpoint) *checkpoint++ = '\0';
     if (words[0] == '#') {
         wanted = strtoll(words + 1, &end, 10);

@@ -24,8 +24,8 @@ static void say(void *context, const char *line)
     const char *name = strrchr(line, '/');
     const char *colon = strchr(line, ':');
     if (name && colon && name < colon) line = name + 1;
-    strncat(said, line, sizeof said - strlen(said) - 2);
-    strcat(said, "\n");
+    size_t used = strlen(said);
+    snprintf(said + used, sizeof said - used, "%s\n", line);
 }
 
 static bdpo_status import(bdpo_import_counts *counts, const char *store_path, const char *name,
