@@ -1,5 +1,6 @@
 #include "scorers/wide_store.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "graph/store.h"
 #include "tensor/tensor.h"
@@ -31,6 +32,7 @@ static bdpo_status copy_one(bdpo_store *to, bdpo_store *from, const bdpo_param_i
         TRY(bdpo_store_read(from, BDPO_PARAM, p->name, narrow, n * sizeof *narrow));
         widen(wide, narrow, n, p->dtype);
     }
+    if (p->mapped) bdpo_file_rest(p->mapped, n * bdpo_dtype_size(p->dtype)); // both would be large
     return bdpo_store_write(to, BDPO_PARAM, p->name, wide, n * sizeof *wide);
 }
 
