@@ -8,7 +8,7 @@
 #include "models/clip_checkpoint.h"
 #include "models/open_clip_config.h"
 #include "models/scratch.h"
-#include "scorers/small_clip.h"
+#include "models/small_clip.h"
 
 static const small_clip tiny = {.weights = "tiny",
                                 .embed = 24,

@@ -7,8 +7,8 @@
 #include "formats/safetensors.h"
 #include "harness.h"
 #include "models/scratch.h"
+#include "models/small_clip.h"
 #include "scorers/scoring.h"
-#include "scorers/small_clip.h"
 
 enum { DIM = 768 };
 

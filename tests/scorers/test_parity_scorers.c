@@ -7,9 +7,9 @@
 #include "harness.h"
 #include "images/image_fixtures.h"
 #include "models/scratch.h"
+#include "models/small_clip.h"
 #include "scorers/scores_check.h"
 #include "scorers/scoring.h"
-#include "scorers/small_clip.h"
 
 // ---- a folder of a live run ------------------------------------------------------------------
 

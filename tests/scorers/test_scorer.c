@@ -5,8 +5,8 @@
 #include "harness.h"
 #include "models/demo_vocabulary.h"
 #include "models/scratch.h"
+#include "models/small_clip.h"
 #include "scorers/scoring.h"
-#include "scorers/small_clip.h"
 
 static bdpo_engine *engine;
 static bdpo_shared *shared;

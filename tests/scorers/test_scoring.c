@@ -7,8 +7,8 @@
 #include "images/image_fixtures.h"
 #include "models/demo_vocabulary.h"
 #include "models/scratch.h"
+#include "models/small_clip.h"
 #include "scorers/scoring.h"
-#include "scorers/small_clip.h"
 
 static const small_clip tiny = {.weights = "tiny",
                                 .embed = 24,

@@ -1,4 +1,4 @@
-#include "small_clip.h"
+#include "models/small_clip.h"
 
 #include <jansson.h>
 #include <math.h>
