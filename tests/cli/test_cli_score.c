@@ -10,7 +10,7 @@
 #include "images/image_fixtures.h"
 #include "models/demo_vocabulary.h"
 #include "models/scratch.h"
-#include "scorers/small_clip.h"
+#include "models/small_clip.h"
 
 #define SCORERS "clip-h=h,tokenizer=h pickscore=pick"
 
