@@ -163,7 +163,9 @@ static int by_name(const void *a, const void *b)
 
 static bool parse(int argc, char **argv)
 {
-    run_state.words = argv; // the words move to the front of argv
+    // argv stays as it is: the program may be started again with it.
+    run_state.words = bdpo_alloc((size_t)argc, sizeof *run_state.words);
+    if (!run_state.words) return false;
     for (int i = 1; i < argc && argv[i]; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--threads") == 0 && next) {
@@ -214,6 +216,7 @@ int main(int argc, char **argv)
         benches[i].run();
     }
     bdpo_free(benches);
+    bdpo_free(run_state.words);
     if (run_state.csv && fclose(run_state.csv) != 0) return 1;
     return 0;
 }

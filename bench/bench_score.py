@@ -85,6 +85,10 @@ def make_reward(folder, full):
             out.write(source.read())
     with open(os.path.join(folder, "sizes.json"), "w") as out:
         json.dump(sizes, out)
+    with open(os.path.join(folder, "imagereward.json"), "w") as out:
+        json.dump({"name": "imagereward", "family": "image-reward",
+                   "checkpoint": "reward/ImageReward.pt",
+                   "vision_heads": sizes["vision"]["num_heads"]}, out)
 
 
 # ---- theirs --------------------------------------------------------------------------------------
@@ -198,9 +202,9 @@ def run_ours(program, folder, threads):
     for end in ("", "-wal", "-shm"):
         if os.path.exists(store + end):
             os.remove(store + end)
-    configs = " ".join(name + ".json" for name in NAMES[:4])
+    configs = " ".join(name + ".json" for name in NAMES)
     command = [program, "score", "pairs.csv", "-o", "bench.db", "--threads", str(threads), "--json",
-               "-q", "--scorer", configs, "--scorer", "imagereward=reward/ImageReward.pt"]
+               "-q", "--scorer", configs]
     begin = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder)
     out = child.stdout.read()
