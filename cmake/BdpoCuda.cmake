@@ -1,7 +1,7 @@
 # CUDA where nvcc is: sets BDPO_CUDA_FOUND, BDPO_CUDA_SOURCES and bdpo_add_cuda(target).
 set(BDPO_CUDA_FOUND OFF)
 file(GLOB BDPO_CUDA_SOURCES CONFIGURE_DEPENDS
-     ${CMAKE_CURRENT_SOURCE_DIR}/src/ops/*.cu ${CMAKE_CURRENT_SOURCE_DIR}/src/backend/cuda.cu)
+     ${CMAKE_CURRENT_SOURCE_DIR}/src/ops/*.cu ${CMAKE_CURRENT_SOURCE_DIR}/src/backend/*.cu)
 
 if(BDPO_CUDA AND NOT BDPO_SANITIZE AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/src/backend/cuda.cu)
   find_program(BDPO_NVCC nvcc HINTS $ENV{CUDACXX} $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
@@ -34,5 +34,6 @@ function(bdpo_add_cuda target)
       "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>")
   endif()
   set_target_properties(${target} PROPERTIES CUDA_EXTENSIONS OFF)
-  target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublasLt)
+  # cuBLASLt is loaded when it is first called (src/backend/cublaslt_lazy.cu), from beside cudart.
+  target_link_libraries(${target} PRIVATE CUDA::cudart ${CMAKE_DL_LIBS})
 endfunction()

@@ -11,7 +11,7 @@ endforeach()
 
 # A static library leaves its dependencies to whoever links it; a shared one brings them along.
 if(BDPO_CUDA_FOUND)
-  string(APPEND BDPO_PC_LIBS " -L${CUDAToolkit_LIBRARY_DIR} -lcublasLt -lcudart -lstdc++")
+  string(APPEND BDPO_PC_LIBS " -L${CUDAToolkit_LIBRARY_DIR} -lcudart -ldl -lstdc++")
 endif()
 if(BUILD_SHARED_LIBS)
   set(BDPO_PC_PUBLIC "")

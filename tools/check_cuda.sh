@@ -48,7 +48,7 @@ by_hand() {
         *) echo "gcc $flags -c $source -o $object.o" ;;
       esac
     done
-    for source in src/ops/*.cu src/backend/cuda.cu; do
+    for source in src/ops/*.cu src/backend/*.cu; do
       [ -f "$source" ] || continue
       echo "$nvcc -std=c++17 -O3 --fmad=false $architectures -Iinclude -Isrc" \
            "-c $source -o $out/objects/$(basename "$source").o"
@@ -56,7 +56,7 @@ by_hand() {
   } >$out/commands
   rm -f $out/objects/*.o
   xargs -d '\n' -P "$(nproc)" -n 1 sh -c <$out/commands
-  "$nvcc" $out/objects/*.o -o $out/bdpo_test -Xcompiler -fopenmp -lcublasLt -lm
+  "$nvcc" $out/objects/*.o -o $out/bdpo_test -Xcompiler -fopenmp -ldl -lm
 }
 
 if command -v cmake >/dev/null 2>&1 && command -v ninja >/dev/null 2>&1; then
