@@ -94,7 +94,8 @@ static bdpo_status ask_picture(const run *r, bdpo_batch_picture *p, int64_t prom
     TRY(bdpo_score_store_get_scores(scores, missing, r->store, image, prompt, r->scorers,
                                     r->n_scorers));
     for (int k = 0; k < r->n_scorers; k++) {
-        if (missing[k])
+        bool again = r->options->retry && isnan(scores[k]);
+        if (missing[k] || again)
             p->wanted = true;
         else
             p->known |= 1ULL << k;
@@ -153,8 +154,10 @@ static void count_reason(bdpo_scorer_counts *counts, const char *reason)
     counts->none++;
     for (int i = 0; i < BDPO_SCORE_RUN_MAX_REASONS; i++) {
         bdpo_score_reason *known = &counts->reasons[i];
-        if (!known->text[0]) snprintf(known->text, sizeof known->text, "%s", reason);
-        if (strncmp(known->text, reason, sizeof known->text - 1) != 0) continue;
+        bool last = i == BDPO_SCORE_RUN_MAX_REASONS - 1;
+        if (!known->text[0])
+            snprintf(known->text, sizeof known->text, "%s", last ? "other reasons" : reason);
+        if (!last && strncmp(known->text, reason, sizeof known->text - 1) != 0) continue;
         known->count++;
         return;
     }
