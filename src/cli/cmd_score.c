@@ -109,12 +109,12 @@ static json_t *scorers_of(const job *j)
     for (int k = 0; k < bdpo_session_n_scorers(j->session); k++) {
         bdpo_scorer_info info = bdpo_session_scorer(j->session, k);
         const bdpo_scorer_counts *c = &j->counts.scorers[k];
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o}", "name",
-                                        info.name, "checkpoint", bdpo_store_words(info.checkpoint),
-                                        "sha256", info.sha256, "settings", info.settings, "computed",
-                                        (json_int_t)c->computed, "present", (json_int_t)c->present,
-                                        "none", (json_int_t)c->none, "reasons", reasons_of(c)));
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o}", "name", info.name,
+                            "checkpoint", bdpo_store_words(info.checkpoint), "sha256", info.sha256,
+                            "settings", info.settings, "computed", (json_int_t)c->computed,
+                            "present", (json_int_t)c->present, "none", (json_int_t)c->none,
+                            "reasons", reasons_of(c)));
     }
     return list;
 }
@@ -132,13 +132,14 @@ static json_t *dropped_of(const job *j)
 static bdpo_status tell_json(const job *j)
 {
     const bdpo_score_run_counts *c = &j->counts;
-    json_t *result = json_pack(
-        "{s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "store",
-        bdpo_store_words(j->o->store), "data_set",
-        bdpo_store_words(bdpo_record_source_name(j->source)), "form", bdpo_record_source_form(j->source), "finished",
-        c->finished, "rows", (json_int_t)bdpo_record_source_n_read(j->source), "records",
-        (json_int_t)c->records, "pairs", (json_int_t)c->pairs, "pictures", (json_int_t)c->pictures,
-        "seconds", c->seconds, "dropped", dropped_of(j), "scorers", scorers_of(j));
+    json_t *result = json_pack("{s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "store",
+                               bdpo_store_words(j->o->store), "data_set",
+                               bdpo_store_words(bdpo_record_source_name(j->source)), "form",
+                               bdpo_record_source_form(j->source), "finished", c->finished, "rows",
+                               (json_int_t)bdpo_record_source_n_read(j->source), "records",
+                               (json_int_t)c->records, "pairs", (json_int_t)c->pairs, "pictures",
+                               (json_int_t)c->pictures, "seconds", c->seconds, "dropped",
+                               dropped_of(j), "scorers", scorers_of(j));
     return bdpo_store_print_json(result);
 }
 
