@@ -179,7 +179,10 @@ static bdpo_status put_scores(run *r, const bdpo_batch_picture *p, int64_t image
     for (int k = 0; k < r->n_scorers; k++) {
         bdpo_scorer_counts *counts = &r->counts->scorers[k];
         if (p->known & 1ULL << k || is_there(r, missing[k], stored[k])) {
-            counts->present++;
+            if (isnan(stored[k]))
+                count_reason(counts, "said before; --retry asks again");
+            else
+                counts->present++;
             continue;
         }
         bool none = isnan(scores[k].value);

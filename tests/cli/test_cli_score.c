@@ -210,7 +210,7 @@ BDPO_TEST(score_asks_again_where_there_is_none)
     CHECK_CONTAINS(ask_judge("exit 3\n", NULL)->out, "\"none\": 24,");
     const program_result *r = ask_judge(good, NULL);
     CHECK_CONTAINS(r->out, "\"computed\": 0,");
-    CHECK_CONTAINS(r->out, "\"present\": 24,");
+    CHECK_CONTAINS(r->out, "\"said before; --retry asks again\": 24\n");
     CHECK_CONTAINS(ask_judge(good, "--retry")->out, "\"computed\": 24,");
     CHECK_CONTAINS(ask_judge("exit 3\n", "--retry")->out, "\"present\": 24,");
     CHECK_CONTAINS(RUN(folder(), "store", "s.db")->out, "        24        0          0.5");
