@@ -123,7 +123,6 @@ static bdpo_status find_files(bdpo_scorer_request *r, bdpo_arena *arena)
     r->checkpoint = bdpo_arena_strdup(arena, path);
     if (!r->checkpoint) return bdpo_fail(BDPO_NO_MEMORY, "no memory for a path");
     if (!r->tokenizer) r->tokenizer = part_of(r->name, BDPO_FETCH_TOKENIZER, arena);
-    if (!r->backbone) r->backbone = part_of(r->name, BDPO_FETCH_TOWER, arena);
     return BDPO_OK;
 }
 
@@ -131,7 +130,10 @@ bdpo_status bdpo_scorer_arguments_find(bdpo_scorer_arguments *arguments, bdpo_ar
 {
     for (int i = 0; i < arguments->count; i++) {
         bdpo_scorer_request *r = &arguments->at[i];
-        if (!r->checkpoint && bdpo_scorer_preset_find(r->name)) TRY(find_files(r, arena));
+        if (!bdpo_scorer_preset_find(r->name)) continue;
+        if (!r->checkpoint) TRY(find_files(r, arena));
+        // A tokenizer is looked for beside the checkpoint first; a backbone lies nowhere else.
+        if (!r->backbone) r->backbone = part_of(r->name, BDPO_FETCH_TOWER, arena);
     }
     return BDPO_OK;
 }

@@ -21,7 +21,8 @@ typedef struct bdpo_scorer_arguments {
 // Texts are the invocation's.
 bool bdpo_take_scorer(bdpo_scorer_arguments *arguments, bdpo_invocation *invocation);
 
-// Finds the files of presets that were given without. NOT_FOUND says how to get them.
+// Finds the files of presets that were given without, also the backbone beside a given head.
+// NOT_FOUND says how to get them.
 BDPO_MUST_CHECK bdpo_status bdpo_scorer_arguments_find(bdpo_scorer_arguments *arguments,
                                                        bdpo_arena *arena);
 

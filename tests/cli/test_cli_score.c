@@ -306,6 +306,29 @@ BDPO_TEST(score_takes_paths_with_spaces)
     scratch_remove();
 }
 
+// The head is no head, which is seen after the model under it is found.
+BDPO_TEST(score_finds_the_backbone_of_a_given_head)
+{
+    static const char snapshot[] = "models--openai--clip-vit-large-patch14/snapshots/1";
+    write_models();
+    scratch_file("head.pth", "no head");
+    CHECK(setenv("HF_HUB_CACHE", scratch_path("hub"), 1) == 0);
+    CHECK(setenv("BDPO_CACHE", scratch_path("ours"), 1) == 0);
+    scratch_file("p.png", "");
+    const program_result *r =
+        RUN(folder(), "score", "p.png", "-p", "a", "--scorer", "aesthetic=head.pth");
+    CHECK_CONTAINS(r->err, "no backbone is given");
+    scratch_directory("hub");
+    scratch_directory("hub/models--openai--clip-vit-large-patch14");
+    scratch_directory("hub/models--openai--clip-vit-large-patch14/snapshots");
+    char path[256];
+    snprintf(path, sizeof path, "hub/%s", snapshot);
+    CHECK(rename(scratch_path("pick"), scratch_path(path)) == 0);
+    r = RUN(folder(), "score", "p.png", "-p", "a", "--scorer", "aesthetic=head.pth");
+    CHECK_CONTAINS(r->err, "head.pth: neither safetensors nor PyTorch");
+    scratch_remove();
+}
+
 BDPO_TEST(score_wrong_usage_is_one_line)
 {
     const program_result *r = RUN(NULL, "score");
