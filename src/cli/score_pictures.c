@@ -37,6 +37,17 @@ static void print_line(const char *path, const bdpo_score *scores, int n, int wi
     fflush(stdout); // whoever reads along has it now
 }
 
+// Why a picture that could be read has no score; the table has no room for it.
+static void tell_reasons(const bdpo_session *session, const char *path, const bdpo_score *scores,
+                         bdpo_log *log)
+{
+    for (int k = 0; k < bdpo_session_n_scorers(session); k++)
+        if (isnan(scores[k].value))
+            bdpo_log_write(log, BDPO_LOG_WARNING, "%s: %s: %s", path,
+                           bdpo_session_scorer(session, k).name,
+                           scores[k].reason ? scores[k].reason : "not a number");
+}
+
 static json_t *json_line(const bdpo_session *session, const char *path, const bdpo_score *scores)
 {
     json_t *values = json_object(), *reasons = json_object();
@@ -99,8 +110,9 @@ bdpo_status bdpo_score_pictures(const bdpo_invocation *invocation, bdpo_session 
         n_unreadable += !readable;
         if (status == BDPO_OK && invocation->json)
             json_array_append_new(lines, json_line(session, path, scores));
-        else if (status == BDPO_OK)
-            print_line(path, scores, bdpo_session_n_scorers(session), width);
+        if (status != BDPO_OK || invocation->json) continue;
+        print_line(path, scores, bdpo_session_n_scorers(session), width);
+        if (readable) tell_reasons(session, path, scores, task.log);
     }
     if (status == BDPO_OK && invocation->json) {
         json_dumpf(lines, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

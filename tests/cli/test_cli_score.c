@@ -181,6 +181,10 @@ BDPO_TEST(score_pictures_tells_what_it_cannot_do)
     CHECK_INT(r->code, 0);
     CHECK_CONTAINS(r->out, "\\\\xff.png");
     CHECK_CONTAINS(r->out, "\"clip-h\": ");
+    write_picture("thin.png", 500, 1, 1);
+    r = RUN(folder(), "score", "thin.png", "-p", "a", "--scorer", SCORERS);
+    CHECK_CONTAINS(r->err, "warning: thin.png: clip-h: thin.png: a picture of 500 x 1 would be");
+    CHECK_INT(r->code, 0);
     r = RUN(folder(), "score", "broken.png", "p0_0.png", "-p", "a", "--scorer", "clip-h=h",
             "--strict");
     CHECK_INT(r->code, 1);
