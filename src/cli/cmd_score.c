@@ -10,16 +10,18 @@
 #include "cli/record_options.h"
 #include "cli/score_pictures.h"
 #include "cli/scorer_argument.h"
-#include "formats/json_write.h"
+#include "cli/store_report.h"
+#include "formats/printable.h"
 #include "scorers/score_run.h"
 
-enum { STORE = 1, SCORER, PROMPT, BATCH, READERS, THREADS };
+enum { STORE = 1, SCORER, PROMPT, BATCH, READERS, RETRY, THREADS };
 
 typedef struct options {
     const char *store, *prompt;
     bdpo_scorer_arguments scorers;
     bdpo_record_options records;
     bdpo_score_run_options run;
+    int n_of_data_set; // options given that go with a data set only; --strict is for pictures too
     int n_threads;
 } options;
 
@@ -37,8 +39,11 @@ typedef struct job {
 
 static bool take(options *o, int option, bdpo_invocation *invocation)
 {
-    bool ok;
-    if (bdpo_take_record_option(&ok, &o->records, option, invocation)) return ok;
+    bool ok, was_strict = o->records.strict;
+    if (bdpo_take_record_option(&ok, &o->records, option, invocation)) {
+        o->n_of_data_set += o->records.strict == was_strict;
+        return ok;
+    }
     switch (option) {
     case STORE:
         return (o->store = bdpo_option_text(invocation)) != NULL;
@@ -47,9 +52,14 @@ static bool take(options *o, int option, bdpo_invocation *invocation)
     case SCORER:
         return bdpo_take_scorer(&o->scorers, invocation);
     case BATCH:
+        o->n_of_data_set++;
         return bdpo_option_int(&o->run.batch, invocation, "--batch", 1, 16);
     case READERS:
+        o->n_of_data_set++;
         return bdpo_option_int(&o->run.n_readers, invocation, "--readers", 1, 16);
+    case RETRY:
+        o->n_of_data_set++;
+        return o->run.retry = true;
     case THREADS:
         return bdpo_option_int(&o->n_threads, invocation, "--threads", 1, 4096);
     default:
@@ -68,6 +78,8 @@ static bool check(const options *o, const bdpo_invocation *invocation)
         wrong = "give --store FILE for a data set, or --prompt TEXT for pictures";
     else if (o->store && o->prompt)
         wrong = "--prompt is for pictures, --store for a data set: give one of them";
+    else if (o->prompt && o->n_of_data_set > 0)
+        wrong = "options of a data set, such as --form, --rows or --retry, go with --store";
     else if (o->store && invocation->n_arguments != 1)
         wrong = "one data set at a time goes into a store";
     if (wrong) bdpo_usage_error(invocation, "%s", wrong);
@@ -76,11 +88,18 @@ static bool check(const options *o, const bdpo_invocation *invocation)
 
 // ---- telling -----------------------------------------------------------------------------------
 
+// A reason may name a file, and files have names of any bytes; JSON takes UTF-8 only.
+static void set_count(json_t *object, const char *text, int64_t n)
+{
+    if (json_object_set_new(object, text, json_integer(n)) != 0)
+        json_object_set_new(object, bdpo_printable(text).text, json_integer(n));
+}
+
 static json_t *reasons_of(const bdpo_scorer_counts *c)
 {
     json_t *reasons = json_object();
     for (int i = 0; i < BDPO_SCORE_RUN_MAX_REASONS && c->reasons[i].text[0]; i++)
-        json_object_set_new(reasons, c->reasons[i].text, json_integer(c->reasons[i].count));
+        set_count(reasons, c->reasons[i].text, c->reasons[i].count);
     return reasons;
 }
 
@@ -90,12 +109,12 @@ static json_t *scorers_of(const job *j)
     for (int k = 0; k < bdpo_session_n_scorers(j->session); k++) {
         bdpo_scorer_info info = bdpo_session_scorer(j->session, k);
         const bdpo_scorer_counts *c = &j->counts.scorers[k];
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "name",
-                                        info.name, "checkpoint", info.checkpoint, "sha256",
-                                        info.sha256, "settings", info.settings, "computed",
-                                        (json_int_t)c->computed, "present", (json_int_t)c->present,
-                                        "none", (json_int_t)c->none, "reasons", reasons_of(c)));
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o}", "name", info.name,
+                            "checkpoint", bdpo_store_words(info.checkpoint), "sha256", info.sha256,
+                            "settings", info.settings, "computed", (json_int_t)c->computed,
+                            "present", (json_int_t)c->present, "none", (json_int_t)c->none,
+                            "reasons", reasons_of(c)));
     }
     return list;
 }
@@ -110,18 +129,18 @@ static json_t *dropped_of(const job *j)
     return dropped;
 }
 
-static void tell_json(const job *j)
+static bdpo_status tell_json(const job *j)
 {
     const bdpo_score_run_counts *c = &j->counts;
-    json_t *result = json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "store", j->o->store, "data_set",
-        bdpo_record_source_name(j->source), "form", bdpo_record_source_form(j->source), "finished",
-        c->finished, "rows", (json_int_t)bdpo_record_source_n_read(j->source), "records",
-        (json_int_t)c->records, "pairs", (json_int_t)c->pairs, "pictures", (json_int_t)c->pictures,
-        "seconds", c->seconds, "dropped", dropped_of(j), "scorers", scorers_of(j));
-    json_dumpf(result, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    printf("\n");
-    json_decref(result);
+    json_t *result = json_pack("{s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "store",
+                               bdpo_store_words(j->o->store), "data_set",
+                               bdpo_store_words(bdpo_record_source_name(j->source)), "form",
+                               bdpo_record_source_form(j->source), "finished", c->finished, "rows",
+                               (json_int_t)bdpo_record_source_n_read(j->source), "records",
+                               (json_int_t)c->records, "pairs", (json_int_t)c->pairs, "pictures",
+                               (json_int_t)c->pictures, "seconds", c->seconds, "dropped",
+                               dropped_of(j), "scorers", scorers_of(j));
+    return bdpo_store_print_json(result);
 }
 
 static void tell_table(const job *j)
@@ -149,10 +168,8 @@ static bdpo_status tell(const job *j)
                    " pictures) in %.1f s, %.1f pictures/s, into %s",
                    c->records, c->pairs, c->pictures, c->seconds,
                    c->seconds > 0 ? (double)c->pictures / c->seconds : 0, j->o->store);
-    if (j->invocation->json)
-        tell_json(j);
-    else
-        tell_table(j);
+    if (j->invocation->json) return tell_json(j);
+    tell_table(j);
     return BDPO_OK;
 }
 
@@ -185,7 +202,7 @@ static bdpo_status score_data_set(job *j)
 static bdpo_status score_pictures(job *j)
 {
     TRY(open_scorers(j));
-    return bdpo_score_pictures(j->invocation, j->session, j->o->prompt);
+    return bdpo_score_pictures(j->invocation, j->session, j->o->prompt, j->o->records.strict);
 }
 
 static int run(bdpo_invocation *invocation)
@@ -216,6 +233,8 @@ static const struct poptOption table[] = {
      "records that are written at once, 1 to 16 (as many as take some seconds)", "N"},
     {"readers", '\0', POPT_ARG_STRING, NULL, READERS, "threads that read and decode ahead (2)",
      "N"},
+    {"retry", '\0', POPT_ARG_NONE, NULL, RETRY,
+     "ask again where the store says that a scorer gave no number", NULL},
     {"threads", '\0', POPT_ARG_STRING, NULL, THREADS, "to compute with (all cores)", "N"},
     BDPO_RECORD_OPTION_ROW,
     POPT_TABLEEND};

@@ -1,5 +1,6 @@
 // bdpo store: lists, exports, imports, merges and checks a score store.
 #include <string.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "cli/commands.h"
@@ -8,7 +9,7 @@
 #include "scorers/score_export.h"
 #include "scorers/score_import.h"
 
-enum { PAIRS = 1, SCORER, DATA_SET, FORMAT, VERSION, NO_PROMPT };
+enum { PAIRS = 1, SCORER, DATA_SET, FORMAT, VERSION, NO_PROMPT, VOTES, ANNOTATOR };
 enum { MAX_SCORERS = 64 };
 
 // Only what an action takes may be given with it: the set of its options.
@@ -18,14 +19,16 @@ enum {
     WITH_DATA_SET = 1 << DATA_SET,
     WITH_FORMAT = 1 << FORMAT,
     WITH_VERSION = 1 << VERSION,
-    WITH_NO_PROMPT = 1 << NO_PROMPT
+    WITH_NO_PROMPT = 1 << NO_PROMPT,
+    WITH_VOTES = 1 << VOTES,
+    WITH_ANNOTATOR = 1 << ANNOTATOR
 };
 
 typedef struct options {
-    bool pairs, no_prompt;
+    bool pairs, no_prompt, votes;
     const char *scorers[MAX_SCORERS];
     int n_scorers;
-    const char *data_set, *format, *version;
+    const char *data_set, *format, *version, *annotator;
     unsigned given; // WITH_*
 } options;
 
@@ -86,6 +89,20 @@ static void say_line(void *context, const char *line)
     fprintf(stderr, "bdpo: %s\n", line);
 }
 
+static bdpo_status tell_votes(const bdpo_invocation *invocation, const char *path,
+                              const bdpo_import_counts *c)
+{
+    if (invocation->json)
+        return bdpo_store_print_json(json_pack(
+            "{s:o, s:I, s:I, s:I, s:I, s:I}", "path", bdpo_store_words(path), "rows",
+            (json_int_t)c->rows, "added", (json_int_t)c->added, "same", (json_int_t)c->same,
+            "images", (json_int_t)c->images, "prompts", (json_int_t)c->prompts));
+    printf("%s: rows %lld: votes added %lld, cast before %lld; new images %lld, prompts %lld\n",
+           path, (long long)c->rows, (long long)c->added, (long long)c->same, (long long)c->images,
+           (long long)c->prompts);
+    return BDPO_OK;
+}
+
 static bdpo_status run_import(bdpo_score_store *store, const bdpo_invocation *invocation,
                               const options *o, const char *const *arguments, int n)
 {
@@ -94,6 +111,9 @@ static bdpo_status run_import(bdpo_score_store *store, const bdpo_invocation *in
                               .scorer = o->n_scorers > 0 ? o->scorers[0] : NULL,
                               .version = o->version,
                               .no_prompt = o->no_prompt,
+                              .votes = o->votes,
+                              .annotator = o->annotator,
+                              .time = time(NULL),
                               .say = say_line};
     (void)n;
     bdpo_import_format_of(&what.format, what.path);
@@ -102,6 +122,7 @@ static bdpo_status run_import(bdpo_score_store *store, const bdpo_invocation *in
                       : strcmp(o->format, "tsv") == 0 ? BDPO_IMPORT_TSV
                                                       : BDPO_IMPORT_CSV;
     TRY(bdpo_score_store_import(&c, store, &what));
+    if (what.votes) return tell_votes(invocation, what.path, &c);
     if (invocation->json)
         return bdpo_store_print_json(json_pack(
             "{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "path", bdpo_store_words(what.path),
@@ -205,7 +226,8 @@ static const action actions[] = {
     {"export", " [OUT]", 0, 1, BDPO_STORE_READ,
      WITH_PAIRS | WITH_SCORER | WITH_DATA_SET | WITH_FORMAT, run_export},
     {"import", " IN", 1, 1, BDPO_STORE_CREATE,
-     WITH_SCORER | WITH_VERSION | WITH_NO_PROMPT | WITH_FORMAT, run_import},
+     WITH_SCORER | WITH_VERSION | WITH_NO_PROMPT | WITH_FORMAT | WITH_VOTES | WITH_ANNOTATOR,
+     run_import},
     {"merge", " FILE...", 1, -1, BDPO_STORE_CREATE, 0, run_merge},
     {"check", "", 0, 0, BDPO_STORE_READ, 0, run_check},
     {"upgrade", "", 0, 0, BDPO_STORE_WRITE, 0, run_upgrade},
@@ -235,6 +257,12 @@ static bool take(options *o, int option, bdpo_invocation *invocation)
         return true;
     case SCORER:
         return take_scorer(o, invocation);
+    case VOTES:
+        o->votes = true;
+        return true;
+    case ANNOTATOR:
+        o->annotator = bdpo_option_text(invocation);
+        return true;
     case DATA_SET:
         o->data_set = bdpo_option_text(invocation);
         return true;
@@ -282,24 +310,34 @@ static bool check_format(const bdpo_invocation *invocation, const action *a, con
     return false;
 }
 
+static bool check_import(const bdpo_invocation *invocation, const options *o)
+{
+    const char *wrong = NULL;
+    if (o->n_scorers > 1)
+        wrong = "import takes one --scorer";
+    else if (o->votes && o->given & (WITH_SCORER | WITH_VERSION | WITH_NO_PROMPT))
+        wrong = "--votes are people's: no --scorer, --version or --no-prompt goes with them";
+    else if (o->annotator && !o->votes)
+        wrong = "--annotator goes with --votes";
+    if (wrong) bdpo_usage_error(invocation, "%s", wrong);
+    return !wrong;
+}
+
 static bool check_use(const bdpo_invocation *invocation, const action *a, const options *o,
                       const char *const *arguments, int n)
 {
-    static const char *const names[] = {"",       "pairs",   "scorer",   "data-set",
-                                        "format", "version", "no-prompt"};
+    static const char *const names[] = {"",        "pairs",     "scorer", "data-set", "format",
+                                        "version", "no-prompt", "votes",  "annotator"};
     if (n < a->least || (a->most >= 0 && n > a->most)) {
         bdpo_usage_error(invocation, "%s is used as: FILE %s%s", a->name, a->name, a->arguments);
         return false;
     }
-    for (int option = PAIRS; option <= NO_PROMPT; option++) {
+    for (int option = PAIRS; option <= ANNOTATOR; option++) {
         if (!(o->given & ~a->options & 1u << option)) continue;
         bdpo_usage_error(invocation, "%s takes no --%s", a->name, names[option]);
         return false;
     }
-    if (a->run == run_import && o->n_scorers > 1) {
-        bdpo_usage_error(invocation, "import takes one --scorer");
-        return false;
-    }
+    if (a->run == run_import && !check_import(invocation, o)) return false;
     bool streams = a->run == run_export && (n == 0 || strcmp(arguments[0], "-") == 0);
     if (streams && o->format && strcmp(o->format, "parquet") == 0) {
         bdpo_usage_error(invocation, "Parquet is written to a file only: name it");
@@ -361,6 +399,11 @@ static const struct poptOption table[] = {
      "import: version of the scorer: its checkpoint's SHA-256, or your own words", "TEXT"},
     {"no-prompt", '\0', POPT_ARG_NONE, NULL, NO_PROMPT,
      "import: the scorer sees no prompt: one score for each image", NULL},
+    {"votes", '\0', POPT_ARG_NONE, NULL, VOTES,
+     "import: people's votes instead: columns image_0, image_1, prompt, choice, annotator, time",
+     NULL},
+    {"annotator", '\0', POPT_ARG_STRING, NULL, ANNOTATOR, "import: who cast all of the votes",
+     "NAME"},
     POPT_TABLEEND};
 
 static const bdpo_example examples[] = {
@@ -369,6 +412,8 @@ static const bdpo_example examples[] = {
     {"bdpo store scores.db export --scorer hpsv2.1 --format jsonl", "its scores as JSON lines"},
     {"bdpo store scores.db import judge.csv --scorer judge --version 2025-06",
      "columns image, prompt, score of your own judge"},
+    {"bdpo store scores.db import --votes votes.csv",
+     "which of two pictures people chose: what bdpo vote calls human"},
     {"bdpo store all.db merge part1.db part2.db", "adds what other stores have"},
     {"bdpo store scores.db check", "reads all of it; the digest of its contents"},
     {NULL, NULL}};
@@ -383,7 +428,8 @@ const bdpo_command bdpo_cmd_store = {
             "                   OUT to the standard output\n"
             "  import IN        scores made elsewhere, from CSV, TSV or JSONL: columns image\n"
             "                   (SHA-256, or path from IN's folder), prompt, score, scorer and\n"
-            "                   checkpoint; all rows or, where one is bad, none\n"
+            "                   checkpoint; or with --votes, which of two pictures people\n"
+            "                   chose; all rows or, where one is bad, none\n"
             "  merge FILE...    adds what other stores have; where scores differ, ours stay\n"
             "  check            whether the file is whole, and the digest of its contents\n"
             "  upgrade          brings a store of an older version to the current one\n"

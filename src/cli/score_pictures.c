@@ -5,7 +5,16 @@
 #include <math.h>
 #include <string.h>
 
+#include "cli/interrupt.h"
+#include "cli/store_report.h"
 #include "formats/image.h"
+
+// What is the same for all of them.
+typedef struct picture_task {
+    const char *prompt;
+    bool strict;
+    bdpo_log *log;
+} picture_task;
 
 static void print_header(const bdpo_session *session, int width)
 {
@@ -28,6 +37,17 @@ static void print_line(const char *path, const bdpo_score *scores, int n, int wi
     fflush(stdout); // whoever reads along has it now
 }
 
+// Why a picture that could be read has no score; the table has no room for it.
+static void tell_reasons(const bdpo_session *session, const char *path, const bdpo_score *scores,
+                         bdpo_log *log)
+{
+    for (int k = 0; k < bdpo_session_n_scorers(session); k++)
+        if (isnan(scores[k].value))
+            bdpo_log_write(log, BDPO_LOG_WARNING, "%s: %s: %s", path,
+                           bdpo_session_scorer(session, k).name,
+                           scores[k].reason ? scores[k].reason : "not a number");
+}
+
 static json_t *json_line(const bdpo_session *session, const char *path, const bdpo_score *scores)
 {
     json_t *values = json_object(), *reasons = json_object();
@@ -36,49 +56,63 @@ static json_t *json_line(const bdpo_session *session, const char *path, const bd
         if (!isnan(scores[k].value))
             json_object_set_new(values, name, json_real(scores[k].value));
         else
-            json_object_set_new(reasons, name,
-                                json_string(scores[k].reason ? scores[k].reason : "not a number"));
+            json_object_set_new(
+                reasons, name,
+                bdpo_store_words(scores[k].reason ? scores[k].reason : "not a number"));
     }
-    return json_pack("{s:s, s:o, s:o}", "picture", path, "scores", values, "none", reasons);
+    return json_pack("{s:o, s:o, s:o}", "picture", bdpo_store_words(path), "scores", values, "none",
+                     reasons);
 }
 
-// *readable tells whether the picture could be scored at all.
+// *readable tells whether the picture could be scored at all; where not, `strict` makes it a
+// failure.
 static bdpo_status score_one(bool *readable, bdpo_score *scores, bdpo_session *session,
-                             const char *path, const char *prompt, bdpo_log *log)
+                             const char *path, const picture_task *task)
 {
     bdpo_image image = {0};
-    *readable = bdpo_image_read(&image, path) == BDPO_OK;
-    if (!*readable) bdpo_log_write(log, BDPO_LOG_WARNING, "%s", bdpo_message());
+    if (bdpo_interrupt_noted()) return bdpo_fail(BDPO_INTERRUPTED, "interrupted");
+    bdpo_status status = bdpo_image_read(&image, path);
+    *readable = status == BDPO_OK;
+    if (!*readable && task->strict) return status;
+    if (!*readable) bdpo_log_write(task->log, BDPO_LOG_WARNING, "%s", bdpo_message());
     bdpo_score_item item = {.image = *readable ? &image : NULL,
                             .path = path,
-                            .prompt = prompt,
-                            .prompt_size = strlen(prompt),
+                            .prompt = task->prompt,
+                            .prompt_size = strlen(task->prompt),
                             .name = path};
-    bdpo_status status = bdpo_session_score(session, scores, &item, 1);
+    status = bdpo_session_score(session, scores, &item, 1);
     bdpo_image_release(&image);
     return status;
 }
 
-bdpo_status bdpo_score_pictures(const bdpo_invocation *invocation, bdpo_session *session,
-                                const char *prompt)
+static int width_of(const bdpo_invocation *invocation)
 {
-    bdpo_score scores[BDPO_SESSION_MAX_SCORERS];
-    int n_unreadable = 0, width = 8, n_scorers = bdpo_session_n_scorers(session);
-    json_t *lines = json_array();
+    int width = 8;
     for (int i = 0; i < invocation->n_arguments; i++)
         if ((int)strlen(invocation->arguments[i]) > width)
             width = (int)strlen(invocation->arguments[i]);
+    return width;
+}
+
+bdpo_status bdpo_score_pictures(const bdpo_invocation *invocation, bdpo_session *session,
+                                const char *prompt, bool strict)
+{
+    const picture_task task = {prompt, strict, invocation->log};
+    bdpo_score scores[BDPO_SESSION_MAX_SCORERS];
+    int n_unreadable = 0, width = width_of(invocation);
+    json_t *lines = json_array();
     if (!invocation->json) print_header(session, width);
     bdpo_status status = BDPO_OK;
     for (int i = 0; i < invocation->n_arguments && status == BDPO_OK; i++) {
         const char *path = invocation->arguments[i];
-        bool readable;
-        status = score_one(&readable, scores, session, path, prompt, invocation->log);
+        bool readable = true;
+        status = score_one(&readable, scores, session, path, &task);
         n_unreadable += !readable;
         if (status == BDPO_OK && invocation->json)
             json_array_append_new(lines, json_line(session, path, scores));
-        else if (status == BDPO_OK)
-            print_line(path, scores, n_scorers, width);
+        if (status != BDPO_OK || invocation->json) continue;
+        print_line(path, scores, bdpo_session_n_scorers(session), width);
+        if (readable) tell_reasons(session, path, scores, task.log);
     }
     if (status == BDPO_OK && invocation->json) {
         json_dumpf(lines, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

@@ -6,8 +6,10 @@
 #include "scorers/scoring.h"
 
 // Scores the files that are the command's arguments and prints a line for each. A picture that
-// cannot be read is told and has no scores; IO where that were all.
+// cannot be read is told and has no scores; a failure where that were all, and at the first where
+// `strict`.
 BDPO_MUST_CHECK bdpo_status bdpo_score_pictures(const bdpo_invocation *invocation,
-                                                bdpo_session *session, const char *prompt);
+                                                bdpo_session *session, const char *prompt,
+                                                bool strict);
 
 #endif

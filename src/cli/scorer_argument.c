@@ -36,12 +36,50 @@ static bool parse(bdpo_scorer_request *r, char *text)
     return *r->name != '\0';
 }
 
+static bool is_preset(const char *text, size_t n)
+{
+    for (int i = 0; i < bdpo_scorer_preset_count(); i++) {
+        const char *preset = bdpo_scorer_preset_name(i);
+        if (strlen(preset) == n && memcmp(preset, text, n) == 0) return true;
+    }
+    return false;
+}
+
+static bool is_name(const char *text, size_t n)
+{
+    return is_preset(text, n) || (n > 5 && memcmp(text + n - 5, ".json", 5) == 0);
+}
+
+// Whether the space at `end` parts the scorer at `begin` from another one. Paths may have spaces
+// too: what can be no scorer's name goes on with the path before it.
+static bool parts(const char *begin, const char *end)
+{
+    const char *word = end + strspn(end, " ");
+    size_t n = strcspn(word, "=, "), length = (size_t)(end - begin);
+    if (!*word || is_name(begin, length) || is_preset(word, n)) return true;
+    return strcspn(begin, "=,") < length && is_name(word, n);
+}
+
+// Cuts the first scorer off *text; NULL where there is none.
+static char *cut_scorer(char **text)
+{
+    char *begin = *text + strspn(*text, " ");
+    char *end = begin + strcspn(begin, " ");
+    while (*end && !parts(begin, end)) {
+        end += strspn(end, " ");
+        end += strcspn(end, " ");
+    }
+    *text = *end ? end + 1 : end;
+    *end = '\0';
+    return *begin ? begin : NULL;
+}
+
 bool bdpo_take_scorer(bdpo_scorer_arguments *arguments, bdpo_invocation *invocation)
 {
     const char *text = bdpo_option_text(invocation);
-    char *copy = text ? bdpo_arena_strdup(invocation->arena, text) : NULL, *rest = NULL;
-    if (!copy) return false;
-    for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+    char *rest = text ? bdpo_arena_strdup(invocation->arena, text) : NULL;
+    if (!rest) return false;
+    for (char *word; (word = cut_scorer(&rest));) {
         if (arguments->count == BDPO_SESSION_MAX_SCORERS) {
             bdpo_usage_error(invocation, "more than %d scorers", BDPO_SESSION_MAX_SCORERS);
             return false;
@@ -85,7 +123,6 @@ static bdpo_status find_files(bdpo_scorer_request *r, bdpo_arena *arena)
     r->checkpoint = bdpo_arena_strdup(arena, path);
     if (!r->checkpoint) return bdpo_fail(BDPO_NO_MEMORY, "no memory for a path");
     if (!r->tokenizer) r->tokenizer = part_of(r->name, BDPO_FETCH_TOKENIZER, arena);
-    if (!r->backbone) r->backbone = part_of(r->name, BDPO_FETCH_TOWER, arena);
     return BDPO_OK;
 }
 
@@ -93,7 +130,10 @@ bdpo_status bdpo_scorer_arguments_find(bdpo_scorer_arguments *arguments, bdpo_ar
 {
     for (int i = 0; i < arguments->count; i++) {
         bdpo_scorer_request *r = &arguments->at[i];
-        if (!r->checkpoint && bdpo_scorer_preset_find(r->name)) TRY(find_files(r, arena));
+        if (!bdpo_scorer_preset_find(r->name)) continue;
+        if (!r->checkpoint) TRY(find_files(r, arena));
+        // A tokenizer is looked for beside the checkpoint first; a backbone lies nowhere else.
+        if (!r->backbone) r->backbone = part_of(r->name, BDPO_FETCH_TOWER, arena);
     }
     return BDPO_OK;
 }

@@ -17,10 +17,12 @@ typedef struct bdpo_scorer_arguments {
 } bdpo_scorer_arguments;
 
 // Takes the option just returned; false after one line where it is no such text, or one too many.
-// Several scorers may stand in one, separated by spaces. Texts are the invocation's.
+// Several scorers may stand in one, separated by spaces; a path may have spaces too, no commas.
+// Texts are the invocation's.
 bool bdpo_take_scorer(bdpo_scorer_arguments *arguments, bdpo_invocation *invocation);
 
-// Finds the files of presets that were given without. NOT_FOUND says how to get them.
+// Finds the files of presets that were given without, also the backbone beside a given head.
+// NOT_FOUND says how to get them.
 BDPO_MUST_CHECK bdpo_status bdpo_scorer_arguments_find(bdpo_scorer_arguments *arguments,
                                                        bdpo_arena *arena);
 

@@ -45,10 +45,10 @@ static json_t *scorer(const bdpo_scorer_summary *s)
 
 static json_t *data_set(const bdpo_data_set_summary *d)
 {
-    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "name", bdpo_store_words(d->name),
-                     "pairs", (integer)d->pairs, "first", (integer)d->first, "second",
-                     (integer)d->second, "ties", (integer)d->ties, "unlabelled",
-                     (integer)d->unlabelled, "votes", (integer)d->votes);
+    return json_pack("{s:o, s:I, s:b, s:I, s:I, s:I, s:I, s:I}", "name", bdpo_store_words(d->name),
+                     "pairs", (integer)d->pairs, "finished", d->finished, "first",
+                     (integer)d->first, "second", (integer)d->second, "ties", (integer)d->ties,
+                     "unlabelled", (integer)d->unlabelled, "votes", (integer)d->votes);
 }
 
 static json_t *rule(const bdpo_rule_summary *r)

@@ -1,10 +1,12 @@
 // Data sets of pictures and pairs behind one interface, read as a stream of records:
 //
-//     pickapic     Parquet shards with the columns of Pick-a-Pic v1 and v2, with pictures or
-//     without hpd          HPDv2: train.json, test.json and a folder of pictures imagefolder  a
-//     folder with metadata.jsonl or metadata.csv captions     a folder of pictures, each with a
-//     .txt beside it paired       two folders with equal file names webdataset   tar shards whose
-//     members share a base name table        CSV, TSV or JSON lines that name picture files
+// - pickapic: Parquet shards with the columns of Pick-a-Pic v1 and v2, with pictures or without
+// - hpd: HPDv2, that is train.json, test.json and a folder of pictures
+// - imagefolder: a folder with metadata.jsonl or metadata.csv
+// - captions: a folder of pictures, each with a .txt beside it
+// - paired: two folders with equal file names
+// - webdataset: tar shards whose members share a base name
+// - table: CSV, TSV or JSON lines that name picture files
 //
 // Each form has one file, record_<form>.c, over record_form.h. What a row must have and what is
 // refused: docs/data-sets.md.

@@ -145,6 +145,9 @@ static bdpo_status read_index(bdpo_tensor_file *file)
     TRY(bdpo_json_parse(&document, file->view.data, file->view.size, file->list.path));
     bdpo_json root = bdpo_json_root(document);
     bdpo_status status = bdpo_json_object(&map, &root, "weight_map");
+    if (status != BDPO_OK && !bdpo_json_has(&root, "weight_map"))
+        status = bdpo_fail(BDPO_BAD_FILE, "%s: expected an index of weights or the weights",
+                           bdpo_message());
     if (status == BDPO_OK) status = read_map(file, &map);
     bdpo_json_free(document);
     return status;

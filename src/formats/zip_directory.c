@@ -175,6 +175,8 @@ static bdpo_status read_entry(reader *r, bdpo_zip_entry *e, const unsigned char 
     e->name = name;
     if (strlen(name) != name_bytes) return fail_entry(r, name, "a zero byte in its name");
     if (load(c + 8, 2) & FLAG_ENCRYPTED) return fail_entry(r, name, "encrypted");
+    if (load(c + 10, 2) != 0 && strstr(name, "/code/"))
+        return fail(r, "a TorchScript archive, which is code: save its state_dict");
     if (load(c + 10, 2) != 0)
         return fail_entry(r, name, "compressed; PyTorch stores its entries as they are");
     sizes s = {load(c + 24, 4), load(c + 20, 4), load(c + 42, 4)};

@@ -26,7 +26,8 @@ static bdpo_status read_scale(clip_state *state, bdpo_scorer *s,
         state->scale = json_number_value(value);
         json_object_set_new(s->settings, "scale", json_real(state->scale));
     } else {
-        TRY(bdpo_json_word_or(&word, &s->config, "scale", 0, words, 2));
+        if (bdpo_json_word_or(&word, &s->config, "scale", 0, words, 2) != BDPO_OK)
+            return bdpo_fail(BDPO_BAD_FILE, "%s, or a number", bdpo_message());
         state->scale = word == 1 ? exp(info->logit_scale) : 1;
         json_object_set_new(s->settings, "scale", json_string(words[word]));
     }

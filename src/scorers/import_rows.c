@@ -25,10 +25,16 @@ typedef enum field {
     VERSION,
     REASON,
     PROMPT_HEX,
+    IMAGE_0,
+    IMAGE_1,
+    CHOICE,
+    ANNOTATOR,
+    TIME,
     N_FIELDS
 } field;
-static const char *const field_names[N_FIELDS] = {"image",      "prompt",  "score",  "scorer",
-                                                  "checkpoint", "version", "reason", "prompt_hex"};
+static const char *const field_names[N_FIELDS] = {
+    "image",      "prompt",  "score",   "scorer", "checkpoint", "version", "reason",
+    "prompt_hex", "image_0", "image_1", "choice", "annotator",  "time"};
 
 struct bdpo_import_rows {
     const bdpo_score_import *what;
@@ -79,6 +85,21 @@ static void take_score_text(bdpo_import_row *row, const char *text)
               bdpo_printable(text).text);
 }
 
+// Choice and time of a vote; NULL where the row has none.
+static void take_vote_texts(bdpo_import_row *row, const char *choice, const char *time)
+{
+    double number;
+    if (!choice || !read_number(&row->choice, choice) ||
+        (row->choice != 1 && row->choice != 0 && row->choice != 0.5))
+        fault(row, "choice is %s, expected 1 (picture 0 is better), 0 or 0.5 (a tie)",
+              choice ? bdpo_printable(choice).text : "missing");
+    if (!time || !*time) return;
+    if (read_number(&number, time) && number == floor(number) && fabs(number) < 1e15)
+        row->time = (int64_t)number;
+    else
+        fault(row, "time is %s, expected seconds since 1970", bdpo_printable(time).text);
+}
+
 static int hex_digit(char c)
 {
     static const char digits[] = "0123456789abcdef";
@@ -108,8 +129,17 @@ static bdpo_status take_hex(bdpo_import_rows *rows, const char *hex)
     return BDPO_OK;
 }
 
-// What every row must have in the end.
-static void check_row(bdpo_import_row *row, const bdpo_score_import *what)
+static void check_vote(bdpo_import_row *row, const bdpo_score_import *what)
+{
+    if (!row->annotator) row->annotator = what->annotator;
+    if (!row->images[0] || !*row->images[0]) fault(row, "no image_0");
+    if (!row->images[1] || !*row->images[1]) fault(row, "no image_1");
+    if (!row->annotator || !*row->annotator) fault(row, "no annotator");
+    if (!row->prompt) fault(row, "no prompt");
+}
+
+// What every score must have in the end.
+static void check_score(bdpo_import_row *row, const bdpo_score_import *what)
 {
     if (!row->scorer) row->scorer = what->scorer;
     if (!row->version) row->version = what->version;
@@ -138,9 +168,22 @@ static bdpo_status lacks(const bdpo_import_rows *rows, const char *column, const
     return bdpo_fail(BDPO_BAD_FILE, "%s:1: no column \"%s\"%s", rows->what->path, column, help);
 }
 
+static bdpo_status check_vote_columns(const bdpo_import_rows *rows)
+{
+    if (!has_column(rows, IMAGE_0)) return lacks(rows, "image_0", "");
+    if (!has_column(rows, IMAGE_1)) return lacks(rows, "image_1", "");
+    if (!has_column(rows, CHOICE)) return lacks(rows, "choice", "");
+    if (!has_column(rows, PROMPT) && !has_column(rows, PROMPT_HEX))
+        return lacks(rows, "prompt", "");
+    if (!has_column(rows, ANNOTATOR) && !rows->what->annotator)
+        return lacks(rows, "annotator", "; --annotator NAME gives it for all rows");
+    return BDPO_OK;
+}
+
 static bdpo_status check_columns(const bdpo_import_rows *rows)
 {
     const bdpo_score_import *what = rows->what;
+    if (what->votes) return check_vote_columns(rows);
     if (!has_column(rows, IMAGE)) return lacks(rows, "image", "");
     if (!has_column(rows, SCORE)) return lacks(rows, "score", "");
     if (!has_column(rows, PROMPT) && !has_column(rows, PROMPT_HEX) && !what->no_prompt)
@@ -184,7 +227,7 @@ static const char *cell(bdpo_import_rows *rows, const bdpo_csv_row *from, field 
     return text;
 }
 
-static bdpo_status take_cells(bdpo_import_rows *rows, const bdpo_csv_row *from)
+static void take_score_cells(bdpo_import_rows *rows, const bdpo_csv_row *from)
 {
     bdpo_import_row *row = &rows->row;
     row->image = cell(rows, from, IMAGE);
@@ -193,6 +236,24 @@ static bdpo_status take_cells(bdpo_import_rows *rows, const bdpo_csv_row *from)
     if (!row->version) row->version = cell(rows, from, VERSION);
     row->reason = cell(rows, from, REASON);
     take_score_text(row, cell(rows, from, SCORE));
+}
+
+static void take_vote_cells(bdpo_import_rows *rows, const bdpo_csv_row *from)
+{
+    bdpo_import_row *row = &rows->row;
+    row->images[0] = cell(rows, from, IMAGE_0);
+    row->images[1] = cell(rows, from, IMAGE_1);
+    row->annotator = cell(rows, from, ANNOTATOR);
+    take_vote_texts(row, cell(rows, from, CHOICE), cell(rows, from, TIME));
+}
+
+static bdpo_status take_cells(bdpo_import_rows *rows, const bdpo_csv_row *from)
+{
+    bdpo_import_row *row = &rows->row;
+    if (rows->what->votes)
+        take_vote_cells(rows, from);
+    else
+        take_score_cells(rows, from);
     if (has_column(rows, PROMPT)) {
         row->prompt = from->fields[rows->at[PROMPT]];
         row->prompt_length = from->lengths[rows->at[PROMPT]];
@@ -246,19 +307,47 @@ static void take_score_member(bdpo_import_rows *rows)
         fault(row, "score is no number");
 }
 
-static bdpo_status take_members(bdpo_import_rows *rows)
+static void take_score_members(bdpo_import_rows *rows)
 {
     bdpo_import_row *row = &rows->row;
-    json_t *prompt = json_object_get(rows->object, "prompt");
     row->image = member(rows, IMAGE);
     row->scorer = member(rows, SCORER);
     row->version = member(rows, CHECKPOINT);
     if (!row->version) row->version = member(rows, VERSION);
     row->reason = member(rows, REASON);
+    take_score_member(rows);
+}
+
+// A number as its digits, so that it is read as that of a table; or a text.
+static const char *number_member(char out[32], bdpo_import_rows *rows, field f)
+{
+    json_t *value = json_object_get(rows->object, field_names[f]);
+    if (!json_is_number(value)) return member(rows, f);
+    snprintf(out, 32, "%.17g", json_number_value(value));
+    return out;
+}
+
+static void take_vote_members(bdpo_import_rows *rows)
+{
+    char choice[32], time[32];
+    bdpo_import_row *row = &rows->row;
+    row->images[0] = member(rows, IMAGE_0);
+    row->images[1] = member(rows, IMAGE_1);
+    row->annotator = member(rows, ANNOTATOR);
+    take_vote_texts(row, number_member(choice, rows, CHOICE), number_member(time, rows, TIME));
+}
+
+static bdpo_status take_members(bdpo_import_rows *rows)
+{
+    bdpo_import_row *row = &rows->row;
+    json_t *prompt = json_object_get(rows->object, "prompt");
     row->prompt = member(rows, PROMPT);
     row->prompt_length = row->prompt ? json_string_length(prompt) : 0;
     row->no_prompt = json_is_null(prompt);
-    take_score_member(rows);
+    if (rows->what->votes)
+        take_vote_members(rows);
+    else
+        take_score_members(rows);
     const char *hex = member(rows, PROMPT_HEX);
     return hex ? take_hex(rows, hex) : BDPO_OK;
 }
@@ -319,10 +408,10 @@ bdpo_status bdpo_import_rows_next(bdpo_import_row **out, bdpo_import_rows *rows)
 {
     bool there;
     *out = NULL;
-    rows->row = (bdpo_import_row){0};
+    rows->row = (bdpo_import_row){.time = rows->what->time};
     TRY(rows->csv ? next_of_table(&there, rows) : next_of_lines(&there, rows));
     if (!there) return BDPO_OK;
-    if (!rows->row.fault[0]) check_row(&rows->row, rows->what);
+    if (!rows->row.fault[0]) (rows->what->votes ? check_vote : check_score)(&rows->row, rows->what);
     *out = &rows->row;
     return BDPO_OK;
 }

@@ -1,4 +1,5 @@
-// The rows of a file of scores: its texts and numbers, before they mean anything to a store.
+// The rows of a file of scores or of votes: its texts and numbers, before they mean anything to a
+// store.
 #ifndef BDPO_IMPORT_ROWS_H
 #define BDPO_IMPORT_ROWS_H
 
@@ -10,6 +11,9 @@ typedef struct bdpo_import_row {
     size_t prompt_length;
     bool no_prompt; // it says that there is none
     double score;
+    const char *images[2], *annotator; // these four of a vote
+    double choice;
+    int64_t time;
     int64_t line;
     char fault[256]; // not empty: what is wrong, and nothing else counts
 } bdpo_import_row;

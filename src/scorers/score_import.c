@@ -242,7 +242,32 @@ static bdpo_status put_score(import *m, const bdpo_stored_score *score, int64_t 
     return bdpo_score_store_put_score(m->store, score);
 }
 
-static bdpo_status take_row(import *m, const bdpo_import_row *row)
+static bdpo_status take_prompt(int64_t *id, import *m, const bdpo_import_row *row)
+{
+    TRY(bdpo_score_store_find_prompt(id, m->store, row->prompt, row->prompt_length));
+    if (*id == BDPO_NO_ID) m->counts->prompts++;
+    return bdpo_score_store_put_prompt(id, m->store, row->prompt, row->prompt_length);
+}
+
+static bdpo_status take_vote(import *m, const bdpo_import_row *row)
+{
+    bool added;
+    bdpo_stored_vote vote = {.choice = row->choice, .annotator = row->annotator, .time = row->time};
+    TRY(find_image(&vote.image_0, m, row->images[0]));
+    if (!m->why[0]) TRY(find_image(&vote.image_1, m, row->images[1]));
+    if (m->why[0]) return BDPO_OK;
+    if (vote.image_0 == vote.image_1) {
+        snprintf(m->why, sizeof m->why, "both pictures are the same file");
+        return BDPO_OK;
+    }
+    TRY(take_prompt(&vote.prompt, m, row));
+    TRY(bdpo_score_store_put_vote(&added, m->store, &vote));
+    m->counts->added += added;
+    m->counts->same += !added;
+    return BDPO_OK;
+}
+
+static bdpo_status take_score(import *m, const bdpo_import_row *row)
 {
     const known_scorer *scorer;
     bdpo_stored_score score = {.score = row->score, .reason = row->reason};
@@ -258,11 +283,7 @@ static bdpo_status take_row(import *m, const bdpo_import_row *row)
     if (m->why[0]) return BDPO_OK;
     score.scorer = scorer->id;
     score.prompt = BDPO_ANY_PROMPT;
-    if (scorer->uses_prompt) {
-        TRY(bdpo_score_store_find_prompt(&score.prompt, m->store, row->prompt, row->prompt_length));
-        if (score.prompt == BDPO_NO_ID) m->counts->prompts++;
-        TRY(bdpo_score_store_put_prompt(&score.prompt, m->store, row->prompt, row->prompt_length));
-    }
+    if (scorer->uses_prompt) TRY(take_prompt(&score.prompt, m, row));
     return put_score(m, &score, row->line);
 }
 
@@ -287,7 +308,7 @@ static bdpo_status take_rows(import *m, bdpo_import_rows *rows)
         if (!row) break;
         m->counts->rows++;
         m->why[0] = '\0';
-        if (!row->fault[0]) TRY(take_row(m, row));
+        if (!row->fault[0]) TRY(m->what->votes ? take_vote(m, row) : take_score(m, row));
         if (row->fault[0] || m->why[0]) say_bad(m, row->line, row->fault[0] ? row->fault : m->why);
     }
     const bdpo_import_counts *c = m->counts;

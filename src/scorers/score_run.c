@@ -85,6 +85,12 @@ static void close_run(run *r)
 
 // ---- what the store has ------------------------------------------------------------------------
 
+// Whether the store has a scorer's answer that is not to be asked for again.
+static bool is_there(const run *r, bool missing, double score)
+{
+    return !missing && !(r->options->retry && isnan(score));
+}
+
 static bdpo_status ask_picture(const run *r, bdpo_batch_picture *p, int64_t prompt)
 {
     double scores[BDPO_SESSION_MAX_SCORERS];
@@ -94,10 +100,10 @@ static bdpo_status ask_picture(const run *r, bdpo_batch_picture *p, int64_t prom
     TRY(bdpo_score_store_get_scores(scores, missing, r->store, image, prompt, r->scorers,
                                     r->n_scorers));
     for (int k = 0; k < r->n_scorers; k++) {
-        if (missing[k])
-            p->wanted = true;
-        else
+        if (is_there(r, missing[k], scores[k]))
             p->known |= 1ULL << k;
+        else
+            p->wanted = true;
     }
     return BDPO_OK;
 }
@@ -153,8 +159,10 @@ static void count_reason(bdpo_scorer_counts *counts, const char *reason)
     counts->none++;
     for (int i = 0; i < BDPO_SCORE_RUN_MAX_REASONS; i++) {
         bdpo_score_reason *known = &counts->reasons[i];
-        if (!known->text[0]) snprintf(known->text, sizeof known->text, "%s", reason);
-        if (strncmp(known->text, reason, sizeof known->text - 1) != 0) continue;
+        bool last = i == BDPO_SCORE_RUN_MAX_REASONS - 1;
+        if (!known->text[0])
+            snprintf(known->text, sizeof known->text, "%s", last ? "other reasons" : reason);
+        if (!last && strncmp(known->text, reason, sizeof known->text - 1) != 0) continue;
         known->count++;
         return;
     }
@@ -163,10 +171,18 @@ static void count_reason(bdpo_scorer_counts *counts, const char *reason)
 static bdpo_status put_scores(run *r, const bdpo_batch_picture *p, int64_t image, int64_t prompt,
                               const bdpo_score *scores)
 {
+    double stored[BDPO_SESSION_MAX_SCORERS];
+    bool missing[BDPO_SESSION_MAX_SCORERS];
+    // Asked again: the picture may have come in a row before, or from another process.
+    TRY(bdpo_score_store_get_scores(stored, missing, r->store, image, prompt, r->scorers,
+                                    r->n_scorers));
     for (int k = 0; k < r->n_scorers; k++) {
         bdpo_scorer_counts *counts = &r->counts->scorers[k];
-        if (p->known & 1ULL << k) {
-            counts->present++;
+        if (p->known & 1ULL << k || is_there(r, missing[k], stored[k])) {
+            if (isnan(stored[k]))
+                count_reason(counts, "said before; --retry asks again");
+            else
+                counts->present++;
             continue;
         }
         bool none = isnan(scores[k].value);

@@ -17,21 +17,23 @@ typedef struct bdpo_score_run_options {
     bool (*interrupted)(void); // asked between batches; NULL: never
     int n_readers;             // threads that read and decode; 0: 2
     int batch;                 // records of a batch; 0: as many as take a few seconds, at most 16
+    bool retry;                // ask again where the store says that a scorer had no number
 } bdpo_score_run_options;
 
 enum { BDPO_SCORE_RUN_MAX_REASONS = 16 };
 
 // Why a scorer gave no score, and how often.
 typedef struct bdpo_score_reason {
-    char text[96];
+    char text[192];
     int64_t count;
 } bdpo_score_reason;
 
 typedef struct bdpo_scorer_counts {
     int64_t computed;                                      // numbers that are new in the store
-    int64_t present;                                       // scores that it had
+    int64_t present;                                       // numbers that it had
     int64_t none;                                          // items without a number, by reason
-    bdpo_score_reason reasons[BDPO_SCORE_RUN_MAX_REASONS]; // text "" ends the list
+    bdpo_score_reason reasons[BDPO_SCORE_RUN_MAX_REASONS]; // text "" ends the list; the last is of
+                                                           // all that have no place of their own
 } bdpo_scorer_counts;
 
 typedef struct bdpo_score_run_counts {

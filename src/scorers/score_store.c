@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "scorers/store_schema.h"
@@ -19,13 +20,24 @@ enum { BUSY_MS = 60000, RETRY_MS = 10 };
 
 // ---- opening -----------------------------------------------------------------------------------
 
+// The folder of a store that is to be made: SQLite does not say what is wrong with it.
+static bdpo_status check_folder(const char *path)
+{
+    char folder[BDPO_PATH_BYTES] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    if (access(folder, W_OK | X_OK) == 0) return BDPO_OK;
+    return bdpo_fail(BDPO_IO, "%s: cannot be made, because of its folder: %s", path,
+                     strerror(errno));
+}
+
 // What is no plain file is refused before SQLite sees it.
 static bdpo_status check_path(const char *path, bool may_create)
 {
     struct stat info;
     if (path[0] == '\0') return bdpo_fail(BDPO_BAD_ARGUMENT, "the name of the store is empty");
     if (stat(path, &info) != 0) {
-        if (errno == ENOENT && may_create) return BDPO_OK;
+        if (errno == ENOENT && may_create) return check_folder(path);
         return bdpo_fail(errno == ENOENT ? BDPO_NOT_FOUND : BDPO_IO, "%s: cannot open: %s", path,
                          strerror(errno));
     }

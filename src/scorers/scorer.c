@@ -179,7 +179,10 @@ static bdpo_status read_config(opened *o, const bdpo_scorer_request *request)
     TRY(bdpo_json_string(&family, &s->config, "family"));
     s->family = find_family(family);
     if (!s->family)
-        return bdpo_fail(BDPO_BAD_FILE, "%s: there is no family \"%s\"", s->config.file, family);
+        return bdpo_fail(BDPO_BAD_FILE,
+                         "%s: there is no family \"%s\": expected clip, aesthetic, image-reward or "
+                         "external",
+                         s->config.file, family);
     s->info.family = s->family->name;
     TRY(check_fields(&s->config, s->family));
     TRY(resolve(&s->checkpoint, o, request->checkpoint, "checkpoint"));

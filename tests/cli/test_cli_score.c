@@ -134,6 +134,24 @@ BDPO_TEST(score_does_not_depend_on_batches_readers_or_order)
     scratch_remove();
 }
 
+// A picture and prompt that stand in three rows are one score.
+BDPO_TEST(score_counts_each_score_once)
+{
+    write_world();
+    scratch_file("twice.csv", "image_0,image_1,prompt,label\np0_0.png,p0_1.jpg,fox,1\n"
+                              "p0_1.jpg,p0_0.png,fox,0\np0_0.png,p1_0.png,fox,1\n");
+    for (int batch = 1; batch <= 4; batch += 3) {
+        char size[8], store[8];
+        snprintf(size, sizeof size, "%d", batch);
+        snprintf(store, sizeof store, "%d.db", batch);
+        const program_result *r = RUN(folder(), "score", "twice.csv", "-o", store, "--scorer",
+                                      "clip-h=h", "-q", "--json", "--batch", size);
+        CHECK_CONTAINS(r->out, "\"computed\": 3,");
+        CHECK_CONTAINS(r->out, "\"present\": 3,");
+    }
+    scratch_remove();
+}
+
 BDPO_TEST(score_prints_pictures)
 {
     write_world();
@@ -150,6 +168,76 @@ BDPO_TEST(score_prints_pictures)
     r = RUN(folder(), "score", "broken.png", "-p", "a", "--scorer", "clip-h=h", "-q");
     CHECK_INT(r->code, 1);
     CHECK_CONTAINS(r->err, "bdpo: none of the 1 pictures could be read\n");
+    scratch_remove();
+}
+
+BDPO_TEST(score_pictures_tells_what_it_cannot_do)
+{
+    write_world();
+    scratch_file("broken.png", "no picture");
+    CHECK(rename(scratch_path("p1_0.png"), scratch_path("p\xff.png")) == 0);
+    const program_result *r =
+        RUN(folder(), "score", "p\xff.png", "-p", "a", "--scorer", "clip-h=h", "--json");
+    CHECK_INT(r->code, 0);
+    CHECK_CONTAINS(r->out, "\\\\xff.png");
+    CHECK_CONTAINS(r->out, "\"clip-h\": ");
+    write_picture("thin.png", 500, 1, 1);
+    r = RUN(folder(), "score", "thin.png", "-p", "a", "--scorer", SCORERS);
+    CHECK_CONTAINS(r->err, "warning: thin.png: clip-h: thin.png: a picture of 500 x 1 would be");
+    CHECK_INT(r->code, 0);
+    r = RUN(folder(), "score", "broken.png", "p0_0.png", "-p", "a", "--scorer", "clip-h=h",
+            "--strict");
+    CHECK_INT(r->code, 1);
+    CHECK_CONTAINS(r->err, "bdpo: broken.png: not a PNG");
+    r = RUN(folder(), "score", "p0_0.png", "-p", "a", "--scorer", "clip-h=h", "--rows", "0:1");
+    CHECK_INT(r->code, 2);
+    CHECK_CONTAINS(r->err, "options of a data set");
+    scratch_remove();
+}
+
+// ---- a program that failed ---------------------------------------------------------------------
+
+static const program_result *ask_judge(const char *script, const char *retry)
+{
+    scratch_file("judge.sh", script);
+    return RUN(folder(), "score", "pairs.csv", "-o", "s.db", "--scorer", "judge.json", "-q",
+               "--json", retry);
+}
+
+BDPO_TEST(score_asks_again_where_there_is_none)
+{
+    static const char good[] = "while read -r line; do id=${line#*:}; id=${id%%,*};"
+                               " echo \"{\\\"id\\\":$id,\\\"score\\\":0.5}\"; done\n";
+    write_world();
+    scratch_file("judge.json", "{\"name\": \"judge\", \"family\": \"external\","
+                               " \"command\": [\"sh\", \"judge.sh\"]}");
+    CHECK_CONTAINS(ask_judge("exit 3\n", NULL)->out, "\"none\": 24,");
+    const program_result *r = ask_judge(good, NULL);
+    CHECK_CONTAINS(r->out, "\"computed\": 0,");
+    CHECK_CONTAINS(r->out, "\"said before; --retry asks again\": 24\n");
+    CHECK_CONTAINS(ask_judge(good, "--retry")->out, "\"computed\": 24,");
+    CHECK_CONTAINS(ask_judge("exit 3\n", "--retry")->out, "\"present\": 24,");
+    CHECK_CONTAINS(RUN(folder(), "store", "s.db")->out, "        24        0          0.5");
+    scratch_remove();
+}
+
+// Each thin picture is a reason of its own.
+BDPO_TEST(score_counts_more_reasons_than_it_lists)
+{
+    char line[64], table[1024] = "image,prompt\n";
+    write_models();
+    for (int i = 0; i < 20; i++) {
+        snprintf(line, sizeof line, "thin%d.png", i);
+        write_picture(line, 500 + i, 1, (uint32_t)i);
+        snprintf(line, sizeof line, "thin%d.png,p\n", i);
+        strcat(table, line);
+    }
+    scratch_file("thin.csv", table);
+    const program_result *r =
+        RUN(folder(), "score", "thin.csv", "-o", "s.db", "--scorer", "clip-h=h", "-q", "--json");
+    CHECK_INT(r->code, 0);
+    CHECK_CONTAINS(r->out, "\"none\": 20,");
+    CHECK_CONTAINS(r->out, "\"other reasons\": 5");
     scratch_remove();
 }
 
@@ -201,6 +289,47 @@ BDPO_TEST(score_strict_ends_at_the_first_fault)
     CHECK_STR(r->out, "");
     CHECK_CONTAINS(r->err, "bdpo: ");
     CHECK(strchr(r->err, '\n') == r->err + strlen(r->err) - 1); // one line
+    scratch_remove();
+}
+
+BDPO_TEST(score_takes_paths_with_spaces)
+{
+    write_world();
+    CHECK(rename(scratch_path("h"), scratch_path("my h 2")) == 0);
+    scratch_file("my own.json", "{\"name\": \"own\", \"family\": \"clip\","
+                                " \"checkpoint\": \"pick\", \"pipeline\": \"fast\"}");
+    const program_result *r =
+        RUN(folder(), "score", "p0_0.png", "-p", "a", "--scorer",
+            " clip-h=my h 2,tokenizer=pick  pickscore=pick ", "--scorer", "my own.json");
+    CHECK_STR(r->err, "");
+    CHECK_CONTAINS(r->out, "picture         clip-h     pickscore           own\n");
+    r = RUN(folder(), "score", "p0_0.png", "-p", "a", "--scorer", "clip-g=pick hpsv3");
+    CHECK_CONTAINS(r->err, "pick hpsv3: there is no such file or folder");
+    r = RUN(folder(), "score", "p0_0.png", "-p", "a", "--scorer", "hpsv3 pickscore=pick");
+    CHECK_CONTAINS(r->err, "there is no scorer \"hpsv3\"");
+    scratch_remove();
+}
+
+// The head is no head, which is seen after the model under it is found.
+BDPO_TEST(score_finds_the_backbone_of_a_given_head)
+{
+    static const char snapshot[] = "models--openai--clip-vit-large-patch14/snapshots/1";
+    write_models();
+    scratch_file("head.pth", "no head");
+    CHECK(setenv("HF_HUB_CACHE", scratch_path("hub"), 1) == 0);
+    CHECK(setenv("BDPO_CACHE", scratch_path("ours"), 1) == 0);
+    scratch_file("p.png", "");
+    const program_result *r =
+        RUN(folder(), "score", "p.png", "-p", "a", "--scorer", "aesthetic=head.pth");
+    CHECK_CONTAINS(r->err, "no backbone is given");
+    scratch_directory("hub");
+    scratch_directory("hub/models--openai--clip-vit-large-patch14");
+    scratch_directory("hub/models--openai--clip-vit-large-patch14/snapshots");
+    char path[256];
+    snprintf(path, sizeof path, "hub/%s", snapshot);
+    CHECK(rename(scratch_path("pick"), scratch_path(path)) == 0);
+    r = RUN(folder(), "score", "p.png", "-p", "a", "--scorer", "aesthetic=head.pth");
+    CHECK_CONTAINS(r->err, "head.pth: neither safetensors nor PyTorch");
     scratch_remove();
 }
 

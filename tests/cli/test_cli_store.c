@@ -50,6 +50,7 @@ BDPO_TEST(store_lists_what_is_there)
     CHECK_CONTAINS(r->out, "  \"images\": 6,\n");
     CHECK_CONTAINS(r->out, "\"settings\": {},\n");
     CHECK_CONTAINS(r->out, "\"data_sets\": [\n");
+    CHECK_CONTAINS(r->out, "\"finished\": false,\n");
     scratch_remove();
 }
 
@@ -70,6 +71,22 @@ BDPO_TEST(store_exports_and_imports)
               "");
     const program_result *r = RUN(folder(), "store", "s.db", "export", "--pairs", "-q");
     CHECK_CONTAINS(r->out, "votes_for_0,alpha_0,alpha_1,beta2_0,beta2_1,looks_0,looks_1\nrun,0,");
+    scratch_remove();
+}
+
+BDPO_TEST(store_takes_the_votes_of_people)
+{
+    char votes[512];
+    make_store("s.db", 0, 2);
+    snprintf(votes, sizeof votes, "image_0,image_1,prompt,choice\n%s,", image_hash(0));
+    snprintf(votes + strlen(votes), sizeof votes - strlen(votes), "%s,p,1\n", image_hash(1));
+    scratch_file("v.csv", votes);
+    check_run(RUN(folder(), "store", "s.db", "import", "--votes", "v.csv", "--annotator", "ann"), 0,
+              "v.csv: rows 1: votes added 1, cast before 0; new images 0, prompts 1\n", "");
+    const program_result *r = RUN(folder(), "store", "s.db", "import", "--votes", "v.csv",
+                                  "--annotator", "ann", "--json");
+    CHECK_CONTAINS(r->out, "\"same\": 1,");
+    CHECK_CONTAINS(RUN(folder(), "store", "s.db")->out, "votes                1 of 1 annotator\n");
     scratch_remove();
 }
 
@@ -127,6 +144,9 @@ BDPO_TEST(store_refuses_wrong_use)
         {{"s.db", "list", "more"}, "list is used as: FILE list"},
         {{"s.db", "--pairs"}, "list takes no --pairs"},
         {{"s.db", "import", "x.csv", "--data-set", "d"}, "import takes no --data-set"},
+        {{"s.db", "import", "x.csv", "--annotator", "ann"}, "--annotator goes with --votes"},
+        {{"s.db", "import", "x.csv", "--votes", "--no-prompt"},
+         "--votes are people's: no --scorer, --version or --no-prompt goes with them"},
         {{"s.db", "export", "x.txt"},
          "x.txt ends in none of .csv, .jsonl, .parquet: give --format"},
         {{"s.db", "export", "--format", "tsv"},

@@ -28,14 +28,11 @@ static void say(void *context, const char *line)
     snprintf(said + used, sizeof said - used, "%s\n", line);
 }
 
-static bdpo_status import(bdpo_import_counts *counts, const char *store_path, const char *name,
-                          const char *text, const char *scorer, const char *version, bool no_prompt)
+static bdpo_status import_as(bdpo_import_counts *counts, const char *store_path, const char *name,
+                             const char *text, bdpo_score_import what)
 {
-    bdpo_score_import what = {.path = scratch_file(name, text),
-                              .scorer = scorer,
-                              .version = version,
-                              .no_prompt = no_prompt,
-                              .say = say};
+    what.path = scratch_file(name, text);
+    what.say = say;
     CHECK(bdpo_import_format_of(&what.format, name));
     said[0] = '\0';
     bdpo_score_store *store = open_store(store_path, BDPO_STORE_CREATE);
@@ -43,6 +40,14 @@ static bdpo_status import(bdpo_import_counts *counts, const char *store_path, co
     if (status == BDPO_OK) CHECK_OK(bdpo_score_store_check(store, NULL, NULL));
     bdpo_score_store_close(store);
     return status;
+}
+
+static bdpo_status import(bdpo_import_counts *counts, const char *store_path, const char *name,
+                          const char *text, const char *scorer, const char *version, bool no_prompt)
+{
+    return import_as(
+        counts, store_path, name, text,
+        (bdpo_score_import){.scorer = scorer, .version = version, .no_prompt = no_prompt});
 }
 
 BDPO_TEST(a_table_of_scores_comes_in)
@@ -228,6 +233,68 @@ BDPO_TEST(a_scorer_without_prompts_needs_no_column)
                     false));
     CHECK_INT(c.replaced, 1);
     CHECK_STR(ask_sql(path, "SELECT count(*) || ' ' || score FROM scores"), "1 6.5");
+    scratch_remove();
+}
+
+// ---- votes -------------------------------------------------------------------------------------
+
+static bdpo_status import_votes(bdpo_import_counts *counts, const char *store_path,
+                                const char *name, const char *text, const char *annotator)
+{
+    return import_as(counts, store_path, name, text,
+                     (bdpo_score_import){.votes = true, .annotator = annotator, .time = 77});
+}
+
+BDPO_TEST(votes_of_people_come_in)
+{
+    bdpo_import_counts c;
+    const char *path = scratch_path("s.db");
+    CHECK_OK(import_votes(&c, path, "v.csv",
+                          "image_0,image_1,prompt,choice,annotator,time\n" HASH_A "," HASH_B
+                          ",p,1,ann,5\n" HASH_B "," HASH_A ",p,0.5,bob,\n" HASH_B "," HASH_A
+                          ",p,1,ann,6\n",
+                          NULL));
+    CHECK_STR(said, "");
+    CHECK_INT(c.rows, 3);
+    CHECK_INT(c.added, 2);
+    CHECK_INT(c.same, 1); // ann has voted on these two
+    CHECK_INT(c.images, 2);
+    CHECK_INT(c.prompts, 1);
+    CHECK_STR(ask_sql(path, "SELECT group_concat(choice || annotator || time) FROM votes"),
+              "1.0ann5,0.5bob77");
+    CHECK_OK(import_votes(&c, path, "v.jsonl",
+                          "{\"image_0\": \"" HASH_A "\", \"image_1\": \"" HASH_B
+                          "\", \"prompt\": \"\", \"choice\": 0, \"time\": 1764000000}\n",
+                          "carl"));
+    CHECK_STR(said, "");
+    CHECK_INT(c.added, 1);
+    CHECK_STR(ask_sql(path, "SELECT time FROM votes WHERE annotator = 'carl'"), "1764000000");
+    scratch_remove();
+}
+
+BDPO_TEST(bad_votes_are_said_and_none_comes_in)
+{
+    bdpo_import_counts c;
+    const char *path = scratch_path("s.db");
+    CHECK_STATUS(import_votes(&c, path, "v.csv",
+                              "image_0,image_1,prompt,choice,annotator,time\n" HASH_A "," HASH_B
+                              ",p,1,ann,5\n" HASH_A "," HASH_B ",p,2,ann,5\n" HASH_A "," HASH_B
+                              ",p,,ann,5\n" HASH_A "," HASH_B ",p,1,,5\n" HASH_A "," HASH_B
+                              ",p,1,ann,now\n" HASH_A "," HASH_A ",p,1,ann,5\n" HASH_A
+                              ",no.png,p,1,ann,5\n",
+                              NULL),
+                 BDPO_BAD_FILE);
+    CHECK_CONTAINS(bdpo_message(), "v.csv: 6 of 7 rows are bad: nothing was imported");
+    CHECK_CONTAINS(said, "v.csv:3: choice is \"2\", expected 1 (picture 0 is better), 0 or 0.5");
+    CHECK_CONTAINS(said, "v.csv:4: choice is \"\"");
+    CHECK_CONTAINS(said, "v.csv:5: no annotator\n");
+    CHECK_CONTAINS(said, "v.csv:6: time is \"now\", expected seconds since 1970\n");
+    CHECK_CONTAINS(said, "v.csv:7: both pictures are the same file\n");
+    CHECK_CONTAINS(said, "v.csv:8: image is no SHA-256, and as a path: ");
+    CHECK_STR(ask_sql(path, "SELECT count(*) FROM votes"), "0");
+    CHECK_STATUS(import_votes(&c, path, "v.csv", "image_0,image_1,prompt,choice\n", NULL),
+                 BDPO_BAD_FILE);
+    CHECK_CONTAINS(bdpo_message(), "no column \"annotator\"; --annotator NAME gives it");
     scratch_remove();
 }
 

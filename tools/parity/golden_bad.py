@@ -224,6 +224,8 @@ def zips():
         "pickle_at_root": (Zip().add("data.pkl", b"").close(), "a zip without FOLDER/data.pkl"),
         "empty": (Zip().close(), "a zip without FOLDER/data.pkl"),
         "script": (plain().add("m/constants.pkl", b"").close(), "a TorchScript archive"),
+        "script_compressed": (Zip().add("m/code/__torch__.py", b"xx", method=8).close(),
+                              "a TorchScript archive"),
         "big_endian": (plain().add("m/byteorder", b"big").close(), 'byteorder is "big"'),
         "offset_outside": (Zip().add("m/data.pkl", b"", offset=0x7FFFFFFF).close(), "no local header"),
         "offset_wrong": (Zip().add("m/data.pkl", b"abc", offset=1).close(), "no local header"),
