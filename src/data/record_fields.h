@@ -29,8 +29,11 @@ BDPO_MUST_CHECK bdpo_status bdpo_fields_number(double *out, const bdpo_fields *f
 // a row of a pair `record->n_pictures` is 2 before.
 BDPO_MUST_CHECK bdpo_status bdpo_fields_record(bdpo_record *record, const bdpo_fields *fields);
 
-// A label from a number: BAD_FILE outside [0, 1]; NaN passes.
-BDPO_MUST_CHECK bdpo_status bdpo_label_check(double label, const char *place);
+// The label of a pair from those of its two pictures and from whether anybody chose (0: nobody,
+// whatever the labels are); NaN stands for what is not there. BAD_FILE outside [0, 1], and where
+// the two do not add up to 1.
+BDPO_MUST_CHECK bdpo_status bdpo_label_make(double *out, double label, double other,
+                                            double has_label, const char *place);
 
 extern const char *const bdpo_prompt_names[]; // "prompt", "caption", "text"
 
