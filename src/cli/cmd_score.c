@@ -156,12 +156,22 @@ static void tell_table(const job *j)
     }
 }
 
+// Line by line: the log cuts what is long.
+static void log_lines(bdpo_log *log, const char *text)
+{
+    while (*text) {
+        int length = (int)strcspn(text, "\n");
+        bdpo_log_write(log, BDPO_LOG_INFO, "%.*s", length, text);
+        text += length + (text[length] == '\n');
+    }
+}
+
 static bdpo_status tell(const job *j)
 {
     const bdpo_score_run_counts *c = &j->counts;
     char *report;
     TRY(bdpo_record_source_report(&report, j->source));
-    bdpo_log_write(j->invocation->log, BDPO_LOG_INFO, "%s", report);
+    log_lines(j->invocation->log, report);
     bdpo_free(report);
     bdpo_log_write(j->invocation->log, BDPO_LOG_INFO,
                    "%" PRId64 " records (%" PRId64 " pairs, %" PRId64

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "formats/charset.h"
 #include "formats/json_write.h"
 
 typedef struct short_text {
@@ -97,7 +98,7 @@ void bdpo_fetch_print_markdown(FILE *out)
 static void put_field(bdpo_json_text *json, const char *field, const char *text)
 {
     bdpo_json_put(json, "\"%s\": ", field);
-    bdpo_json_put_string(json, bdpo_json_is_utf8(text) ? text : "");
+    bdpo_json_put_string(json, bdpo_text_is_utf8(text) ? text : "");
 }
 
 static void put_size(bdpo_json_text *json, int64_t size)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/option_numbers.h"
-#include "formats/json_write.h"
+#include "formats/charset.h"
 
 enum {
     PROMPT = 1,
@@ -232,7 +232,7 @@ static bool check(const bdpo_sample_options *o, bdpo_invocation *invocation)
         return complain(invocation, "needs a prompt: --prompt TEXT or --prompts FILE");
     if (o->job.strength > 0 && !o->image)
         return complain(invocation, "--strength is for --image FILE");
-    if (o->job.negative && !bdpo_json_is_utf8(o->job.negative))
+    if (o->job.negative && !bdpo_text_is_utf8(o->job.negative))
         return complain(invocation, "--negative: found bytes that are not UTF-8");
     if (o->seed > (uint64_t)INT64_MAX - (uint64_t)o->count)
         return complain(invocation, "--seed leaves no room for --count seeds below 2^63");

@@ -2,12 +2,15 @@
 #include "cli/vote_labels.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "cli/interrupt.h"
+#include "formats/charset.h"
+#include "formats/csv.h"
 #include "formats/json_write.h"
+#include "formats/real_text.h"
 
 enum { BATCH = 10000 };
 
@@ -15,14 +18,10 @@ static const char *const outcomes[] = {"rule", "policy", "tie", "dissent", "no-v
 
 // ---- values ------------------------------------------------------------------------------------
 
-// The shortest decimal that reads back to the same bits.
 static void put_number(bdpo_json_text *out, double value)
 {
-    char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
+    char text[BDPO_REAL_TEXT_BYTES];
+    bdpo_real_text(text, value);
     bdpo_json_put_text(out, text);
 }
 
@@ -43,7 +42,7 @@ static double vote_value(bdpo_choice choice)
 static const char *text_of_prompt(const bdpo_scored_pair *row)
 {
     bool whole = strlen(row->prompt_text) == row->prompt_length;
-    return whole && bdpo_json_is_utf8(row->prompt_text) ? row->prompt_text : NULL;
+    return whole && bdpo_text_is_utf8(row->prompt_text) ? row->prompt_text : NULL;
 }
 
 // ---- rows of a file ----------------------------------------------------------------------------
@@ -85,7 +84,7 @@ static void put_key(bdpo_json_text *out, const char *key)
 static void put_string(bdpo_json_text *out, const char *key, const char *text)
 {
     put_key(out, key);
-    if (text && bdpo_json_is_utf8(text))
+    if (text && bdpo_text_is_utf8(text))
         bdpo_json_put_string(out, text);
     else
         bdpo_json_put_text(out, "null");
@@ -119,19 +118,14 @@ static void put_json_row(bdpo_json_text *out, const label_row *row, const bdpo_v
     bdpo_json_put(out, "}}\n");
 }
 
-// In quotes, doubled inside, where RFC 4180 wants them.
 static void put_field(bdpo_json_text *out, const char *text)
 {
-    if (!strpbrk(text, ",\"\r\n")) {
-        bdpo_json_put_text(out, text);
-        return;
-    }
-    bdpo_json_put(out, "\"");
-    for (char one[2] = ""; *text; text++) {
-        one[0] = *text;
-        bdpo_json_put_text(out, *text == '"' ? "\"\"" : one);
-    }
-    bdpo_json_put(out, "\"");
+    bdpo_growing field = {0};
+    if (bdpo_csv_put(&field, text, strlen(text), ',') && bdpo_growing_add(&field, "", 1))
+        bdpo_json_put_text(out, (const char *)field.data);
+    else
+        out->failed = true;
+    bdpo_free(field.data);
 }
 
 static void put_csv_head(bdpo_json_text *out, const bdpo_vote_config *config)

@@ -97,7 +97,7 @@ static bdpo_status add_copy(bdpo_prompt_set *s, const bdpo_prompt *from)
 
 bdpo_status bdpo_prompt_set_add(bdpo_prompt_set *s, const char *text, const char *source)
 {
-    if (!bdpo_utf8_is_valid(text, strlen(text)))
+    if (!bdpo_text_is_utf8(text))
         return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: found bytes that are not UTF-8", source);
     return add_copy(s, &(bdpo_prompt){.text = text, .row = s->count});
 }
@@ -160,23 +160,13 @@ static bdpo_status add_fields(bdpo_prompt_set *s, const bdpo_rows_item *item, in
     return add_row(s, &prompt, prompt.text ? strlen(prompt.text) : 0, item->place);
 }
 
-static bool has_prompt_column(const bdpo_rows *rows)
-{
-    size_t n;
-    const char *const *header = bdpo_rows_header(rows, &n);
-    for (size_t i = 0; i < n; i++)
-        for (const char *const *name = prompt_names; *name; name++)
-            if (strcmp(header[i], *name) == 0) return true;
-    return header == NULL; // each object of JSON has its own
-}
-
 static bdpo_status read_rows(bdpo_prompt_set *s, const char *path, char delimiter)
 {
     bdpo_rows *rows;
     bdpo_rows_item *item;
     TRY(bdpo_rows_open_as(&rows, path, delimiter));
     bdpo_status status = BDPO_OK;
-    if (!has_prompt_column(rows))
+    if (!bdpo_rows_name_one(rows, prompt_names))
         status = bdpo_fail(BDPO_BAD_FILE, "%s: has no column prompt, caption or text", path);
     for (int64_t row = 0; status == BDPO_OK; row++) {
         status = bdpo_rows_next(&item, rows);
@@ -341,7 +331,7 @@ static bool is_table(const char *path)
     size_t n;
     if (bdpo_rows_open_as(&rows, path, '\t') != BDPO_OK) return false;
     (void)bdpo_rows_header(rows, &n);
-    bool found = n > 1 && has_prompt_column(rows);
+    bool found = n > 1 && bdpo_rows_name_one(rows, prompt_names);
     bdpo_rows_close(rows);
     return found;
 }

@@ -3,9 +3,8 @@
 //     text     one prompt a line; blank lines are passed
 //     table    CSV or TSV with a column prompt, caption or text: PartiPrompts (whose category and
 //              challenge are kept), the captions of Pick-a-Pic
-//     json     a list of texts (HPDv2's benchmark, the style from the file's name) or of objects,
-//     or
-//              JSON lines of objects, with a field prompt, caption or text
+//     json     a list of texts (HPDv2's benchmark, whose style is the file's name) or of objects
+//              with a field prompt, caption or text; also JSON lines of such objects
 //     parquet  with such a column
 //
 // or a folder of .json files, read in the order of their names: the four styles of HPDv2.

@@ -78,10 +78,24 @@ bdpo_status bdpo_fields_number(double *out, const bdpo_fields *f, const char *co
 
 // ---- records -------------------------------------------------------------------------------
 
-bdpo_status bdpo_label_check(double label, const char *place)
+static bdpo_status check_label(double label, const char *place)
 {
     if (isnan(label) || (label >= 0 && label <= 1)) return BDPO_OK;
     return bdpo_fail(BDPO_BAD_FILE, "%s: a label of %g, expected 0 to 1", place, label);
+}
+
+bdpo_status bdpo_label_make(double *out, double label, double other, double has_label,
+                            const char *place)
+{
+    *out = NAN;
+    if (has_label == 0) return BDPO_OK;
+    TRY(check_label(label, place));
+    TRY(check_label(other, place));
+    if (fabs(label + other - 1) > 1e-6)
+        return bdpo_fail(BDPO_BAD_FILE, "%s: labels %g and %g, expected a sum of 1", place, label,
+                         other);
+    *out = isnan(label) ? 1 - other : label;
+    return BDPO_OK;
 }
 
 // Words for labels, and truth values: what people write where a number would do.
@@ -121,14 +135,7 @@ static bdpo_status read_label(bdpo_record *r, const bdpo_fields *f)
     TRY(number_or_word(&label, f, NAMES("label", "label_0")));
     TRY(number_or_word(&other, f, NAMES("label_1")));
     TRY(number_or_word(&has_label, f, NAMES("has_label")));
-    TRY(bdpo_label_check(label, f->place));
-    TRY(bdpo_label_check(other, f->place));
-    if (fabs(label + other - 1) > 1e-6)
-        return bdpo_fail(BDPO_BAD_FILE, "%s: labels %g and %g, expected a sum of 1", f->place,
-                         label, other);
-    if (isnan(label) && !isnan(other)) label = 1 - other;
-    r->label = has_label == 0 ? NAN : label;
-    return BDPO_OK;
+    return bdpo_label_make(&r->label, label, other, has_label, f->place);
 }
 
 static bdpo_status read_count(int64_t *out, int64_t fallback, const bdpo_fields *f,

@@ -29,8 +29,11 @@ BDPO_MUST_CHECK bdpo_status bdpo_fields_number(double *out, const bdpo_fields *f
 // a row of a pair `record->n_pictures` is 2 before.
 BDPO_MUST_CHECK bdpo_status bdpo_fields_record(bdpo_record *record, const bdpo_fields *fields);
 
-// A label from a number: BAD_FILE outside [0, 1]; NaN passes.
-BDPO_MUST_CHECK bdpo_status bdpo_label_check(double label, const char *place);
+// The label of a pair from those of its two pictures and from whether anybody chose (0: nobody,
+// whatever the labels are); NaN stands for what is not there. BAD_FILE outside [0, 1], and where
+// the two do not add up to 1.
+BDPO_MUST_CHECK bdpo_status bdpo_label_make(double *out, double label, double other,
+                                            double has_label, const char *place);
 
 extern const char *const bdpo_prompt_names[]; // "prompt", "caption", "text"
 
@@ -66,8 +69,7 @@ BDPO_MUST_CHECK bdpo_status bdpo_rows_rewind(bdpo_rows *rows);
 
 // The marks of all rows: 16 bytes for each.
 typedef struct bdpo_rows_index { // all zero: not made yet
-    bdpo_rows_mark *marks;       // released by bdpo_free()
-    size_t n, capacity;
+    bdpo_growing marks;          // of bdpo_rows_mark; its data is released by bdpo_free()
     bool made;
 } bdpo_rows_index;
 
@@ -75,8 +77,13 @@ typedef struct bdpo_rows_index { // all zero: not made yet
 // made before.
 BDPO_MUST_CHECK bdpo_status bdpo_rows_index_make(bdpo_rows_index *index, bdpo_rows *rows,
                                                  int64_t next);
+int64_t bdpo_rows_index_count(const bdpo_rows_index *index);
+bdpo_rows_mark bdpo_rows_index_at(const bdpo_rows_index *index, int64_t row);
 
 // The header of a table; NULL for JSON.
 const char *const *bdpo_rows_header(const bdpo_rows *rows, size_t *n);
+// Whether the header has one of `names` (NULL-terminated); true for JSON, whose objects each have
+// their own.
+bool bdpo_rows_name_one(const bdpo_rows *rows, const char *const *names);
 
 #endif

@@ -122,23 +122,36 @@ bdpo_status bdpo_file_list_expand(bdpo_file_list *out, bdpo_arena *arena, const 
 
 // ---- folders -------------------------------------------------------------------------------
 
+bool bdpo_word_is_in(const char *word, const char *list)
+{
+    size_t length = strlen(word);
+    while (*list) {
+        size_t n = strcspn(list, " ");
+        if (n == length && strncasecmp(list, word, n) == 0) return true;
+        list += n + (list[n] == ' ');
+    }
+    return false;
+}
+
 bool bdpo_name_has_ending(const char *name, const char *endings)
 {
     const char *dot = strrchr(name, '.');
-    if (!dot || dot == name) return false;
-    size_t length = strlen(dot + 1);
-    for (const char *at = endings; *at;) {
-        size_t n = strcspn(at, " ");
-        if (n == length && strncasecmp(at, dot + 1, n) == 0) return true;
-        at += n + (at[n] == ' ');
-    }
-    return false;
+    return dot && dot > name && bdpo_word_is_in(dot + 1, endings);
 }
 
 bool bdpo_is_plain_file(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool bdpo_find_metadata(char path[BDPO_PATH_BYTES], const char *folder)
+{
+    static const char *const names[] = {"metadata.jsonl", "metadata.csv"};
+    for (size_t i = 0; i < BDPO_COUNTOF(names); i++)
+        if (bdpo_file_join(path, folder, names[i]) == BDPO_OK && bdpo_is_plain_file(path))
+            return true;
+    return false;
 }
 
 static bdpo_status add_entry(bdpo_file_list *list, bdpo_arena *arena, const char *folder,

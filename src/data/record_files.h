@@ -26,8 +26,11 @@ BDPO_MUST_CHECK bdpo_status bdpo_file_list_paths(bdpo_file_list *out, bdpo_arena
                                                  const char *folder, const char *endings);
 #define BDPO_PICTURE_ENDINGS "png jpg jpeg webp"
 
+bool bdpo_word_is_in(const char *word, const char *list);         // "png jpg": in any case
 bool bdpo_name_has_ending(const char *name, const char *endings); // as above
 bool bdpo_is_plain_file(const char *path);
+// Whether the folder has a list of its pictures, metadata.jsonl or else metadata.csv: its path.
+bool bdpo_find_metadata(char path[BDPO_PATH_BYTES], const char *folder);
 
 // A relative path that stays below the folder that it is joined to: no "..", not absolute.
 bool bdpo_name_is_inside(const char *name);

@@ -198,12 +198,18 @@ bdpo_status bdpo_record_filter_has(bool *out, const bdpo_record_filter *f, int64
 
 // ---- words ---------------------------------------------------------------------------------
 
-// Letters and digits of scripts that put spaces between words. Chinese and Japanese do not, and a
-// listed word may stand anywhere in them.
+// Scripts without spaces between words: Thai and Lao, Burmese, Khmer, and from 0x2e80 on Chinese
+// and Japanese. A listed word may stand anywhere in them.
+static bool is_unspaced(uint32_t rune)
+{
+    return (rune >= 0x0e00 && rune < 0x0f00) || (rune >= 0x1000 && rune < 0x10a0) ||
+           (rune >= 0x1780 && rune < 0x1800) || rune >= 0x2e80;
+}
+
 static bool joins_words(uint32_t rune)
 {
     bdpo_rune_kind kind = bdpo_rune_get_kind(rune, BDPO_UNICODE_RUST);
-    return (kind == BDPO_RUNE_LETTER || kind == BDPO_RUNE_NUMBER) && rune < 0x2e80;
+    return (kind == BDPO_RUNE_LETTER || kind == BDPO_RUNE_NUMBER) && !is_unspaced(rune);
 }
 
 static uint32_t rune_before(const char *text, const char *at)

@@ -337,10 +337,15 @@ static bdpo_status find_pair(folder_pair *out, bool *found, const bdpo_record_in
     return out->first && out->second ? BDPO_OK : no_memory(input->path);
 }
 
+// Folders with lists of their own are splits (train, test) of image folders, and no pairs.
 static bdpo_status paired_matches(bool *out, const bdpo_record_input *input)
 {
     folder_pair pair;
-    return find_pair(&pair, out, input);
+    char list[BDPO_PATH_BYTES];
+    TRY(find_pair(&pair, out, input));
+    if (!*out) return BDPO_OK;
+    *out = !bdpo_find_metadata(list, pair.first) && !bdpo_find_metadata(list, pair.second);
+    return BDPO_OK;
 }
 
 static bdpo_status paired_open(void **state, const bdpo_record_input *input)

@@ -21,11 +21,6 @@ typedef struct entry_place {
     int64_t first_row;
 } entry_place;
 
-typedef struct entry_list {
-    entry_place *places;
-    size_t n, capacity;
-} entry_list;
-
 typedef struct hpd {
     const char *wanted_split;
     list_file files[MAX_FILES];
@@ -37,7 +32,7 @@ typedef struct hpd {
     json_t *names, *ranks; // of a ranked one
     size_t i, j, n;        // the next pair; done where n is 0
     char paths[2][BDPO_PATH_BYTES];
-    entry_list entries[MAX_FILES]; // of the lists whose rows were counted
+    bdpo_growing entries[MAX_FILES]; // of entry_place; of the lists whose rows were counted
 } hpd;
 
 // ---- entries -------------------------------------------------------------------------------
@@ -197,23 +192,10 @@ static void close_rows(hpd *h)
     h->n = 0;
 }
 
-static bdpo_status add_entry(entry_list *list, entry_place place)
-{
-    if (list->n == list->capacity) {
-        size_t capacity = list->capacity < 256 ? 256 : 2 * list->capacity;
-        entry_place *grown = bdpo_realloc(list->places, capacity, sizeof *grown);
-        if (!grown) return bdpo_fail(BDPO_NO_MEMORY, "no memory for %zu places", capacity);
-        list->places = grown;
-        list->capacity = capacity;
-    }
-    list->places[list->n++] = place;
-    return BDPO_OK;
-}
-
-static bdpo_status list_entries(entry_list *list, int64_t *n_rows, bdpo_rows *rows)
+static bdpo_status list_entries(bdpo_growing *list, int64_t *n_rows, bdpo_rows *rows)
 {
     bdpo_rows_item *item;
-    list->n = 0;
+    list->size = 0;
     *n_rows = 0;
     for (;;) {
         int64_t n;
@@ -221,7 +203,9 @@ static bdpo_status list_entries(entry_list *list, int64_t *n_rows, bdpo_rows *ro
         if (!item) return BDPO_OK;
         bdpo_status broken = check_entry(item, &n);
         (void)broken; // is one row too
-        TRY(add_entry(list, (entry_place){bdpo_rows_last_mark(rows), *n_rows}));
+        entry_place place = {bdpo_rows_last_mark(rows), *n_rows};
+        if (!bdpo_growing_add(list, &place, sizeof place))
+            return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for its place", item->place);
         *n_rows += n;
     }
 }
@@ -287,17 +271,18 @@ static bdpo_status hpd_n_rows(int64_t *out, void *state)
 }
 
 // The last entry whose first row is at most `row`.
-static const entry_place *find_entry(const entry_list *list, int64_t row)
+static const entry_place *find_entry(const bdpo_growing *list, int64_t row)
 {
-    size_t low = 0, high = list->n;
+    const entry_place *places = (const entry_place *)(const void *)list->data;
+    size_t low = 0, high = list->size / sizeof *places;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (list->places[middle].first_row <= row)
+        if (places[middle].first_row <= row)
             low = middle;
         else
             high = middle;
     }
-    return &list->places[low];
+    return &places[low];
 }
 
 // A row of a split that is not wanted is read all the same: the source drops it.
@@ -327,7 +312,7 @@ static void hpd_close(void *state)
     hpd *h = state;
     if (!h) return;
     bdpo_rows_close(h->rows);
-    for (int i = 0; i < h->n_files; i++) bdpo_free(h->entries[i].places);
+    for (int i = 0; i < h->n_files; i++) bdpo_free(h->entries[i].data);
     bdpo_free(h);
 }
 

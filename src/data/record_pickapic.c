@@ -32,10 +32,11 @@ typedef enum value_kind { TEXT, BYTES, NUMBER } value_kind;
 static const struct {
     const char *name;
     value_kind kind;
+    const char *nested; // the name that stands for it where there is none of that name
 } wanted[N_COLUMNS] = {
     [CAPTION] = {"caption", TEXT},
-    [JPG_0] = {"jpg_0", BYTES},
-    [JPG_1] = {"jpg_1", BYTES},
+    [JPG_0] = {"jpg_0", BYTES, "jpg_0.bytes"}, // a picture of the datasets library
+    [JPG_1] = {"jpg_1", BYTES, "jpg_1.bytes"},
     [LABEL_0] = {"label_0", NUMBER},
     [LABEL_1] = {"label_1", NUMBER},
     [HAS_LABEL] = {"has_label", NUMBER},
@@ -95,11 +96,12 @@ static bdpo_status get_number(double *out, pickapic *p, int column)
     return BDPO_OK;
 }
 
+// Also of a column of reals: what pandas makes of integers among which there are nulls.
 static bdpo_status get_count(int64_t *out, pickapic *p, int column)
 {
     bdpo_parquet_value value;
     TRY(get(&value, p, column));
-    if (!value.is_null) *out = value.integer;
+    if (!value.is_null && fabs(value.number) < 9e15) *out = (int64_t)value.number;
     return BDPO_OK;
 }
 
@@ -107,18 +109,12 @@ static bdpo_status get_count(int64_t *out, pickapic *p, int column)
 
 static bdpo_status read_label(bdpo_row *row, pickapic *p)
 {
-    bdpo_parquet_value has_label;
-    double label, other;
-    TRY(get(&has_label, p, HAS_LABEL));
+    double label, other, has_label;
     TRY(get_number(&label, p, LABEL_0));
     TRY(get_number(&other, p, LABEL_1));
-    if (!has_label.is_null && !has_label.integer) return BDPO_OK; // NaN stays
-    if (isnan(label) && !isnan(other)) label = 1 - other;
-    bool fits = isnan(label) || (label >= 0 && label <= 1);
-    if (!fits || fabs(label + other - 1) > 1e-6)
-        bdpo_row_drop(row, BDPO_DROP_BROKEN_ROW, "labels %g and %g, expected a sum of 1", label,
-                      other);
-    row->record.label = label;
+    TRY(get_number(&has_label, p, HAS_LABEL));
+    if (bdpo_label_make(&row->record.label, label, other, has_label, row->place) != BDPO_OK)
+        bdpo_row_drop_by_message(row, BDPO_DROP_BROKEN_ROW);
     return BDPO_OK;
 }
 
@@ -162,8 +158,10 @@ static void close_shard(pickapic *p)
     p->file = NULL;
 }
 
+// A column of nulls only has whatever type its writer took.
 static bool fits(const bdpo_parquet_column *column, value_kind kind)
 {
+    if (column->logical == BDPO_PARQUET_NULL) return true;
     if (kind == NUMBER)
         return column->type != BDPO_PARQUET_BYTES && column->type != BDPO_PARQUET_FIXED_BYTES;
     return column->type == BDPO_PARQUET_BYTES;
@@ -176,16 +174,18 @@ static bdpo_status find_columns(size_t column[N_COLUMNS], const char *names[N_CO
     *n = 0;
     for (int i = 0; i < N_COLUMNS; i++) {
         size_t at = bdpo_parquet_column_find(file, wanted[i].name);
+        if (at == SIZE_MAX && wanted[i].nested)
+            at = bdpo_parquet_column_find(file, wanted[i].nested);
         column[i] = SIZE_MAX;
         if (at == SIZE_MAX) continue;
         const bdpo_parquet_column *found = bdpo_parquet_column_at(file, at);
         if (!fits(found, wanted[i].kind))
             return bdpo_fail(BDPO_BAD_FILE, "%s: column %s is %s, expected %s",
-                             bdpo_parquet_path(file), wanted[i].name,
+                             bdpo_parquet_path(file), found->name,
                              bdpo_parquet_type_name(found->type),
                              wanted[i].kind == NUMBER ? "a number" : "bytes");
         column[i] = *n;
-        names[(*n)++] = wanted[i].name;
+        names[(*n)++] = found->name;
     }
     if (column[CAPTION] == SIZE_MAX)
         return bdpo_fail(BDPO_BAD_FILE, "%s: has no column caption, which Pick-a-Pic has",

@@ -183,36 +183,43 @@ bdpo_status bdpo_rows_rewind(bdpo_rows *r)
     return bdpo_csv_next(&header, r->csv);
 }
 
-static bdpo_status add_mark(bdpo_rows_index *index, bdpo_rows_mark mark)
+int64_t bdpo_rows_index_count(const bdpo_rows_index *index)
 {
-    if (index->n == index->capacity) {
-        size_t capacity = index->capacity < 256 ? 256 : 2 * index->capacity;
-        bdpo_rows_mark *grown = bdpo_realloc(index->marks, capacity, sizeof *grown);
-        if (!grown) return bdpo_fail(BDPO_NO_MEMORY, "no memory for %zu places", capacity);
-        index->marks = grown;
-        index->capacity = capacity;
-    }
-    index->marks[index->n++] = mark;
-    return BDPO_OK;
+    return (int64_t)(index->marks.size / sizeof(bdpo_rows_mark));
+}
+
+bdpo_rows_mark bdpo_rows_index_at(const bdpo_rows_index *index, int64_t row)
+{
+    return ((const bdpo_rows_mark *)(const void *)index->marks.data)[row];
 }
 
 bdpo_status bdpo_rows_index_make(bdpo_rows_index *index, bdpo_rows *r, int64_t next)
 {
     bdpo_rows_item *item;
     if (index->made) return BDPO_OK;
-    index->n = 0;
+    index->marks.size = 0;
     TRY(bdpo_rows_rewind(r));
     for (;;) {
         TRY(bdpo_rows_next(&item, r));
         if (!item) break;
-        TRY(add_mark(index, r->last));
+        if (!bdpo_growing_add(&index->marks, &r->last, sizeof r->last))
+            return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for the places of its rows", r->path);
     }
     index->made = true;
-    return (size_t)next < index->n ? bdpo_rows_seek(r, index->marks[next]) : BDPO_OK;
+    if (next >= bdpo_rows_index_count(index)) return BDPO_OK;
+    return bdpo_rows_seek(r, bdpo_rows_index_at(index, next));
 }
 
 const char *const *bdpo_rows_header(const bdpo_rows *r, size_t *n)
 {
     *n = r->n_header;
     return r->csv ? r->header : NULL;
+}
+
+bool bdpo_rows_name_one(const bdpo_rows *r, const char *const *names)
+{
+    for (size_t i = 0; i < r->n_header; i++)
+        for (const char *const *name = names; *name; name++)
+            if (strcmp(r->header[i], *name) == 0) return true;
+    return r->csv == NULL;
 }

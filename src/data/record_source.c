@@ -200,7 +200,8 @@ bdpo_status bdpo_record_source_next(const bdpo_record **out, bdpo_record_source 
     *out = NULL;
     TRY(begin(s));
     do {
-        int64_t next = s->row.record.index + (s->n_read > 0);
+        int64_t n_rows = s->row.kind == BDPO_ROW_SKIPPED ? s->row.n_rows : 1;
+        int64_t next = s->row.record.index + n_rows; // where a row was read before
         if (s->options.end > 0 && s->n_read > 0 && next >= s->options.end) return BDPO_OK;
         TRY(take_row(out, s));
     } while (!*out && s->row.kind != BDPO_ROW_END);

@@ -112,7 +112,7 @@ static bdpo_status table_n_rows(int64_t *out, void *state)
 {
     table *t = state;
     TRY(bdpo_rows_index_make(&t->marks, t->rows, t->index));
-    *out = (int64_t)t->marks.n;
+    *out = bdpo_rows_index_count(&t->marks);
     return BDPO_OK;
 }
 
@@ -123,7 +123,7 @@ static bdpo_status table_seek(void *state, int64_t index)
     TRY(table_n_rows(&n, t));
     TRY(bdpo_form_check_index(index, n));
     t->index = index;
-    return bdpo_rows_seek(t->rows, t->marks.marks[index]);
+    return bdpo_rows_seek(t->rows, bdpo_rows_index_at(&t->marks, index));
 }
 
 // ---- opening -------------------------------------------------------------------------------
@@ -133,29 +133,19 @@ static void table_close(void *state)
     table *t = state;
     if (!t) return;
     bdpo_rows_close(t->rows);
-    bdpo_free(t->marks.marks);
+    bdpo_free(t->marks.marks.data);
     bdpo_free(t);
-}
-
-static bool names_one(const char *const *header, size_t n, const char *const *names)
-{
-    for (size_t i = 0; i < n; i++)
-        for (const char *const *name = names; *name; name++)
-            if (strcmp(header[i], *name) == 0) return true;
-    return false;
 }
 
 // A table without the columns would only be told row by row.
 static bdpo_status check_header(const table *t, const char *path, bool without_prompts)
 {
-    size_t n;
-    const char *const *header = bdpo_rows_header(t->rows, &n);
-    if (!header) return BDPO_OK;
-    if (!names_one(header, n, single_names) && !names_one(header, n, pair_names[0]))
+    const bdpo_rows *rows = t->rows;
+    if (!bdpo_rows_name_one(rows, single_names) && !bdpo_rows_name_one(rows, pair_names[0]))
         return bdpo_fail(BDPO_BAD_FILE,
                          "%s: its header names no picture, expected image, or image_0 and image_1",
                          path);
-    if (without_prompts || names_one(header, n, bdpo_prompt_names)) return BDPO_OK;
+    if (without_prompts || bdpo_rows_name_one(rows, bdpo_prompt_names)) return BDPO_OK;
     return bdpo_fail(BDPO_BAD_FILE, "%s: its header names no prompt, caption or text", path);
 }
 
@@ -197,12 +187,7 @@ static bdpo_status table_open(void **state, const bdpo_record_input *input)
 
 static bool metadata_path(char path[BDPO_PATH_BYTES], const bdpo_record_input *input)
 {
-    static const char *const names[] = {"metadata.jsonl", "metadata.csv"};
-    for (size_t i = 0; input->is_folder && i < BDPO_COUNTOF(names); i++)
-        if (bdpo_file_join(path, input->files.paths[0], names[i]) == BDPO_OK &&
-            bdpo_is_plain_file(path))
-            return true;
-    return false;
+    return input->is_folder && bdpo_find_metadata(path, input->files.paths[0]);
 }
 
 static bdpo_status imagefolder_matches(bool *out, const bdpo_record_input *input)

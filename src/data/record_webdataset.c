@@ -6,7 +6,6 @@
 // on.
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "data/record_fields.h"
 #include "formats/image.h"
@@ -48,8 +47,7 @@ typedef struct webdataset {
     char names[N_PARTS][600]; // "shard.tar: 000017.0.jpg"
     bdpo_json_document *document;
     // Random access: one for each row, made at the first seek.
-    place *places;
-    size_t n_places, capacity;
+    bdpo_growing places; // of place
     bool has_places;
 } webdataset;
 
@@ -67,22 +65,11 @@ static size_t key_length(const char *name)
     return length < MAX_KEY ? length : 0;
 }
 
-static bool in_list(const char *word, const char *list)
-{
-    size_t length = strlen(word);
-    while (*list) {
-        size_t n = strcspn(list, " ");
-        if (n == length && strncasecmp(list, word, n) == 0) return true;
-        list += n + (list[n] == ' ');
-    }
-    return false;
-}
-
 static int part_of(const char *name)
 {
     const char *ending = name + key_length(name) + 1;
     for (int i = 0; i < N_PARTS; i++)
-        if (in_list(ending, part_kinds[i].endings)) return i;
+        if (bdpo_word_is_in(ending, part_kinds[i].endings)) return i;
     return -1;
 }
 
@@ -236,15 +223,9 @@ static bdpo_status damaged(bdpo_row *row, webdataset *w, bdpo_status status)
 
 static bdpo_status add_place(webdataset *w, place at)
 {
-    if (w->n_places == w->capacity) {
-        size_t capacity = w->capacity < 256 ? 256 : 2 * w->capacity;
-        place *grown = bdpo_realloc(w->places, capacity, sizeof *grown);
-        if (!grown) return bdpo_fail(BDPO_NO_MEMORY, "no memory for %zu places", capacity);
-        w->places = grown;
-        w->capacity = capacity;
-    }
-    w->places[w->n_places++] = at;
-    return BDPO_OK;
+    if (bdpo_growing_add(&w->places, &at, sizeof at)) return BDPO_OK;
+    return bdpo_fail(BDPO_NO_MEMORY, "%s: no memory for the places of its rows",
+                     w->shards->paths[at.shard]);
 }
 
 // Counts the rows of a shard by its headers; the places of its rows are kept where asked for.
@@ -305,17 +286,22 @@ static bdpo_status make_places(webdataset *w)
 {
     int64_t n;
     if (w->has_places) return BDPO_OK;
-    w->n_places = 0;
+    w->places.size = 0;
     for (size_t i = 0; i < w->shards->n; i++) TRY(count_shard(&n, w, i, w));
     w->has_places = true;
     return BDPO_OK;
+}
+
+static int64_t n_places(const webdataset *w)
+{
+    return (int64_t)(w->places.size / sizeof(place));
 }
 
 static bdpo_status webdataset_n_rows(int64_t *out, void *state)
 {
     webdataset *w = state;
     TRY(make_places(w));
-    *out = (int64_t)w->n_places;
+    *out = n_places(w);
     return BDPO_OK;
 }
 
@@ -323,8 +309,8 @@ static bdpo_status webdataset_seek(void *state, int64_t index)
 {
     webdataset *w = state;
     TRY(make_places(w));
-    TRY(bdpo_form_check_index(index, (int64_t)w->n_places));
-    const place *at = &w->places[index];
+    TRY(bdpo_form_check_index(index, n_places(w)));
+    const place *at = (const place *)(const void *)w->places.data + index;
     if (!w->tar || w->shard != at->shard) {
         close_shard(w);
         w->shard = at->shard;
@@ -344,7 +330,7 @@ static void webdataset_close(void *state)
     clear_row(w);
     close_shard(w);
     for (int i = 0; i < N_PARTS; i++) bdpo_free(w->parts[i].data);
-    bdpo_free(w->places);
+    bdpo_free(w->places.data);
     bdpo_free(w);
 }
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/nearest.h"
+
 #define MB(n)   ((int64_t)(n)*1000000)
 #define SMALL   0 // some kilobytes
 #define UNKNOWN (-1)
@@ -301,33 +303,19 @@ const bdpo_fetch_item *bdpo_fetch_item_at(int index)
     return &items[index];
 }
 
-// How alike two names are: common pairs of neighbouring letters over all pairs (Dice).
-static double likeness(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b), common = 0;
-    if (n < 2 || m < 2) return 0;
-    for (size_t i = 0; i + 1 < n; i++)
-        for (size_t j = 0; j + 1 < m; j++)
-            if (a[i] == b[j] && a[i + 1] == b[j + 1]) {
-                common++;
-                break;
-            }
-    return 2.0 * (double)common / (double)(n + m - 2);
-}
-
 bdpo_status bdpo_fetch_item_find(const bdpo_fetch_item **out, const char *name)
 {
-    const bdpo_fetch_item *nearest = &items[0];
+    const char *names[BDPO_COUNTOF(items)];
     for (size_t i = 0; i < BDPO_COUNTOF(items); i++) {
-        if (strcmp(items[i].name, name) == 0) {
-            *out = &items[i];
-            return BDPO_OK;
-        }
-        if (likeness(name, items[i].name) > likeness(name, nearest->name)) nearest = &items[i];
+        names[i] = items[i].name;
+        if (strcmp(names[i], name) != 0) continue;
+        *out = &items[i];
+        return BDPO_OK;
     }
-    if (likeness(name, nearest->name) > 0.4)
+    int nearest = bdpo_nearest_word(names, (int)BDPO_COUNTOF(items), name);
+    if (bdpo_word_distance(names[nearest], name) <= BDPO_WORD_NEAR)
         return bdpo_fail(BDPO_BAD_ARGUMENT, "nothing is called \"%.100s\"; did you mean %s?", name,
-                         nearest->name);
+                         names[nearest]);
     return bdpo_fail(BDPO_BAD_ARGUMENT,
                      "nothing is called \"%.100s\": `bdpo fetch` lists what there is", name);
 }

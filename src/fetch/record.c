@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "formats/charset.h"
 #include "formats/json.h"
 #include "formats/json_write.h"
 
@@ -80,7 +81,7 @@ bdpo_status bdpo_fetch_record_read(bdpo_fetch_record *out, const char *path)
 static void put_field(bdpo_json_text *json, const char *field, const char *text)
 {
     bdpo_json_put(json, ",\n  \"%s\": ", field);
-    bdpo_json_put_string(json, bdpo_json_is_utf8(text) ? text : "");
+    bdpo_json_put_string(json, bdpo_text_is_utf8(text) ? text : "");
 }
 
 bdpo_status bdpo_fetch_record_write(const bdpo_fetch_record *record, const char *path)

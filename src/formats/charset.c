@@ -16,17 +16,27 @@ static ptrdiff_t next_point(int32_t *point, const uint8_t *text, size_t size)
     return utf8proc_iterate(text, size < 4 ? (utf8proc_ssize_t)size : 4, point);
 }
 
-bool bdpo_utf8_is_valid(const void *text, size_t size)
+bool bdpo_utf8_is_valid_with_zeros(const void *text, size_t size)
 {
     const uint8_t *at = text;
     int32_t point;
     while (size > 0) {
         ptrdiff_t n = next_point(&point, at, size);
-        if (n <= 0 || point == 0) return false;
+        if (n <= 0) return false;
         at += n;
         size -= (size_t)n;
     }
     return true;
+}
+
+bool bdpo_utf8_is_valid(const void *text, size_t size)
+{
+    return bdpo_utf8_is_valid_with_zeros(text, size) && (size == 0 || !memchr(text, 0, size));
+}
+
+bool bdpo_text_is_utf8(const char *text)
+{
+    return bdpo_utf8_is_valid_with_zeros(text, strlen(text));
 }
 
 static bool add_point(bdpo_growing *out, uint32_t point)

@@ -5,6 +5,8 @@
 #include "formats/growing.h"
 
 bool bdpo_utf8_is_valid(const void *text, size_t size); // and holds no zero byte
+bool bdpo_utf8_is_valid_with_zeros(const void *text, size_t size);
+bool bdpo_text_is_utf8(const char *text); // of one that a zero ends
 
 // Each adds the converted text to *out, without a closing zero. BDPO_NO_MEMORY, and where it is
 // said, BDPO_BAD_FILE with a sentence that begins with `name`.

@@ -92,16 +92,3 @@ void bdpo_json_text_clear(bdpo_json_text *out)
     bdpo_free(out->text);
     *out = (bdpo_json_text){0};
 }
-
-bool bdpo_json_is_utf8(const char *text)
-{
-    size_t length = strlen(text);
-    for (size_t i = 0; i < length;) {
-        utf8proc_int32_t code;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + i,
-                                              (utf8proc_ssize_t)(length - i), &code);
-        if (n <= 0) return false;
-        i += (size_t)n;
-    }
-    return true;
-}

@@ -21,6 +21,4 @@ void bdpo_json_put_string(bdpo_json_text *out, const char *text);
 void bdpo_json_put_ascii(bdpo_json_text *out, const char *text);
 void bdpo_json_text_clear(bdpo_json_text *out);
 
-bool bdpo_json_is_utf8(const char *text);
-
 #endif

@@ -166,16 +166,6 @@ static bool put_plain(written_column *c, const bdpo_parquet_value *value)
     }
 }
 
-// UTF-8, in which a zero byte is a character like others.
-static bool is_utf8(const char *text, size_t size)
-{
-    for (size_t at = 0, n; at < size; at += n + 1) {
-        n = strnlen(text + at, size - at);
-        if (!bdpo_utf8_is_valid(text + at, n)) return false;
-    }
-    return true;
-}
-
 static bdpo_status check_value(const bdpo_parquet_writer *w, const written_column *c,
                                const bdpo_parquet_value *value)
 {
@@ -184,7 +174,8 @@ static bdpo_status check_value(const bdpo_parquet_writer *w, const written_colum
     if (value->is_null || c->column.type != BDPO_PARQUET_BYTES) return BDPO_OK;
     if (value->size >= BDPO_PARQUET_MAX_PAGE / 2)
         return column_fail(w->path, &c->column, "a value of 512 MiB or more");
-    if (c->column.logical == BDPO_PARQUET_STRING && !is_utf8(value->data, value->size))
+    if (c->column.logical == BDPO_PARQUET_STRING &&
+        !bdpo_utf8_is_valid_with_zeros(value->data, value->size))
         return column_fail(w->path, &c->column, "a text that is not UTF-8");
     return BDPO_OK;
 }
@@ -380,7 +371,7 @@ static bdpo_status check_column(const char *path, const bdpo_parquet_column *col
     if (!known || c->repeated) return column_fail(path, c, "columns of its kind are not written");
     if (c->name[0] == '\0' || strlen(c->name) >= BDPO_PARQUET_MAX_NAME)
         return column_fail(path, c, "a name has 1 to 1,023 bytes");
-    if (!is_utf8(c->name, strlen(c->name))) return column_fail(path, c, "its name is not UTF-8");
+    if (!bdpo_text_is_utf8(c->name)) return column_fail(path, c, "its name is not UTF-8");
     for (size_t k = 0; k < i; k++)
         if (strcmp(columns[k].name, c->name) == 0) return column_fail(path, c, "it is there twice");
     return BDPO_OK;
@@ -414,7 +405,7 @@ static bdpo_status copy_options(bdpo_parquet_writer *w, const bdpo_parquet_optio
     w->pairs = bdpo_arena_alloc(w->arena, w->n_pairs + 1, sizeof *w->pairs);
     for (size_t i = 0; i < w->n_pairs && w->pairs; i++) {
         const bdpo_parquet_pair *from = &w->options.metadata[i];
-        if (!is_utf8(from->key, strlen(from->key)) || !is_utf8(from->text, strlen(from->text)))
+        if (!bdpo_text_is_utf8(from->key) || !bdpo_text_is_utf8(from->text))
             return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: metadata %s is not UTF-8", w->path,
                              bdpo_printable(from->key).text);
         w->pairs[i].key = bdpo_arena_strdup(w->arena, from->key);

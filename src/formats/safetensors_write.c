@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "formats/charset.h"
 #include "formats/json_write.h"
 #include "formats/name_index.h"
 #include "formats/printable.h"
@@ -40,7 +41,7 @@ static bdpo_status check_tensor(item *out, const char *path, const bdpo_tensor_t
                                 bool has_source)
 {
     size_t count;
-    if (!bdpo_json_is_utf8(t->name)) return bad(path, t->name, "its name is not UTF-8");
+    if (!bdpo_text_is_utf8(t->name)) return bad(path, t->name, "its name is not UTF-8");
     if (strcmp(t->name, "__metadata__") == 0) return bad(path, t->name, "the name is reserved");
     if (t->n_dims < 0 || t->n_dims > BDPO_STORED_MAX_DIMS)
         return bad(path, t->name, "more than 64 dimensions");
@@ -85,7 +86,7 @@ static bdpo_status put_pairs(bdpo_json_text *text, const char *path, bdpo_metada
     if (n > 1) qsort(pairs, n, sizeof *pairs, compare_pairs);
     bdpo_json_put(text, "\"__metadata__\":{");
     for (size_t i = 0; i < n; i++) {
-        if (!bdpo_json_is_utf8(pairs[i].key) || !bdpo_json_is_utf8(pairs[i].text))
+        if (!bdpo_text_is_utf8(pairs[i].key) || !bdpo_text_is_utf8(pairs[i].text))
             return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: metadata %s is not UTF-8", path,
                              bdpo_printable(pairs[i].key).text);
         if (i > 0 && strcmp(pairs[i].key, pairs[i - 1].key) == 0)

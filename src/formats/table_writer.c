@@ -3,7 +3,6 @@
 #include "formats/table_writer.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -11,6 +10,7 @@
 #include "formats/charset.h"
 #include "formats/csv.h"
 #include "formats/parquet.h"
+#include "formats/real_text.h"
 
 enum { PARQUET_GROUP_ROWS = 65536 }; // rows are small
 
@@ -43,15 +43,10 @@ bool bdpo_table_format_of(bdpo_table_format *out, const char *path)
 
 // ---- values ------------------------------------------------------------------------------------
 
-// The shortest of 15 to 17 digits that reads back as the same number; with a point, so that other
-// readers take it for a real one too and keep the sign of -0.0.
-static void format_number(char out[40], double number)
+// With a point, so that other readers take it for a real one too and keep the sign of -0.0.
+static void format_number(char out[BDPO_REAL_TEXT_BYTES], double number)
 {
-    int length = 0;
-    for (int digits = 15; digits <= 17; digits++) {
-        length = snprintf(out, 36, "%.*g", digits, number);
-        if (strtod(out, NULL) == number) break;
-    }
+    int length = bdpo_real_text(out, number);
     if (!strpbrk(out, ".einf")) memcpy(out + length, ".0", 3);
 }
 
@@ -81,24 +76,13 @@ static bool add_hex(bdpo_growing *out, const char *bytes, size_t length)
     return fits && bdpo_growing_add_text(out, "\"");
 }
 
-// UTF-8, zero bytes allowed: what a JSON text can say.
-static bool is_json_text(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length;) {
-        size_t n = strnlen(text + i, length - i);
-        if (!bdpo_utf8_is_valid(text + i, n)) return false;
-        i += n + 1;
-    }
-    return true;
-}
-
 static bool add_json_value(bdpo_growing *out, const bdpo_table_column *column,
                            const bdpo_table_value *value)
 {
-    char number[40];
+    char number[BDPO_REAL_TEXT_BYTES];
     size_t name_length = strlen(column->name);
     bool is_text = column->kind == BDPO_TABLE_TEXT && value->text;
-    if (is_text && !is_json_text(value->text, value->length))
+    if (is_text && !bdpo_utf8_is_valid_with_zeros(value->text, value->length))
         return add_json_text(out, column->name, name_length) && --out->size > 0 &&
                bdpo_growing_add_text(out, "_hex\": ") && add_hex(out, value->text, value->length);
     if (!add_json_text(out, column->name, name_length) || !bdpo_growing_add_text(out, ": "))
@@ -119,7 +103,7 @@ static bool add_json_value(bdpo_growing *out, const bdpo_table_column *column,
 static bool add_csv_value(bdpo_growing *out, const bdpo_table_column *column,
                           const bdpo_table_value *value)
 {
-    char number[40] = "";
+    char number[BDPO_REAL_TEXT_BYTES] = "";
     if (column->kind == BDPO_TABLE_TEXT && !value->text) return true;
     if (column->kind == BDPO_TABLE_TEXT)
         return value->length > 0 ? bdpo_csv_put(out, value->text, value->length, ',')
@@ -139,8 +123,8 @@ static bool add_repaired(bdpo_growing *out, const char *text, size_t length)
     bool fits = true;
     for (size_t i = 0; fits && i < length;) {
         size_t n = 1;
-        while (n < 4 && n < length - i && !is_json_text(text + i, n)) n++;
-        bool good = is_json_text(text + i, n);
+        while (n < 4 && n < length - i && !bdpo_utf8_is_valid_with_zeros(text + i, n)) n++;
+        bool good = bdpo_utf8_is_valid_with_zeros(text + i, n);
         fits =
             good ? bdpo_growing_add(out, text + i, n) : bdpo_growing_add_text(out, "\xef\xbf\xbd");
         i += good ? n : 1;
@@ -157,7 +141,7 @@ static bool fill_cell(bdpo_parquet_value *cell, bdpo_growing *block, bdpo_table_
     if (kind != BDPO_TABLE_TEXT) return true;
     *cell =
         (bdpo_parquet_value){.is_null = !value->text, .data = value->text, .size = value->length};
-    if (!value->text || is_json_text(value->text, value->length)) return true;
+    if (!value->text || bdpo_utf8_is_valid_with_zeros(value->text, value->length)) return true;
     size_t begin = block->size;
     if (!add_repaired(block, value->text, value->length)) return false;
     *cell = (bdpo_parquet_value){.size = block->size - begin};

@@ -4,9 +4,9 @@
 // a |v - v'|^2. All losses but sft count errors in epsilon space, so that one beta means the same
 // for SD 1.5 and SD 2.1; sft counts them in the model's own space, as ordinary training does.
 //
-//     epsilon model             s = w                   w = min(SNR, gamma) / SNR, SNR = a / (1 -
-//     a) v model                   s = a w                 (without min-SNR: w = 1) v model, sft s
-//     = min(SNR, gamma) / (SNR + 1)      (without min-SNR: s = 1)
+//     epsilon model   s = w      w = min(SNR, gamma) / SNR, SNR = a / (1 - a); without min-SNR 1
+//     v model         s = a w
+//     v model, sft    s = min(SNR, gamma) / (SNR + 1); without min-SNR 1
 //
 // Min-SNR weighting: Hang et al. 2023 (arXiv 2303.09556), as diffusers' scripts have it.
 //

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "formats/charset.h"
 #include "formats/json_write.h"
 #include "formats/printable.h"
 #include "scorers/store_sql.h"
@@ -132,7 +133,7 @@ bdpo_status bdpo_score_store_put_scorer(int64_t *id, bdpo_score_store *store,
     bdpo_sql sql;
     bool uses_prompt;
     BDPO_NEED_BATCH(store);
-    if (scorer->name[0] == '\0' || !bdpo_json_is_utf8(scorer->name))
+    if (scorer->name[0] == '\0' || !bdpo_text_is_utf8(scorer->name))
         return bdpo_fail(BDPO_BAD_ARGUMENT, "%s: %s is no name for a scorer (UTF-8, not empty)",
                          store->path, bdpo_printable(scorer->name).text);
     TRY(find_scorer(id, &uses_prompt, store, scorer));
@@ -355,7 +356,7 @@ static bdpo_status name_scorer(bdpo_json_text *out, bdpo_score_store *store, int
     for (int i = 0; there && i < 3; i++) {
         const char *text = bdpo_sql_get_text(&sql, i);
         bdpo_json_put(out, "%s", keys[i]);
-        bdpo_json_put_string(out, text && bdpo_json_is_utf8(text) ? text : "?");
+        bdpo_json_put_string(out, text && bdpo_text_is_utf8(text) ? text : "?");
     }
     bdpo_json_put(out, "}");
     bdpo_sql_end(&sql);

@@ -3,11 +3,10 @@
 //
 // ---- Ballots ------------------------------------------------------------------------------------
 // Voter v has the scores a (picture 0) and b (picture 1), d = a - b, and a tie margin m >= 0:
-//     no vote   a or b is no score: NaN, infinite or beyond an f32. The pair is treated as if v
-//     were
-//               not on the list; the number of such voters is counted.
-//     tie       |d| <= m. The voter abstains: d counts as 0 below, and half its vote is each
-//               picture's.
+//     no vote   a or b is no score: NaN, infinite or beyond an f32. The pair is treated as if
+//               v were not on the list; the number of such voters is counted.
+//     tie       |d| <= m. The voter abstains: d counts as 0 below, and half its vote goes to
+//               each picture.
 //     0 or 1    the picture of the larger score.
 // The human label h (1: picture 0, 0: picture 1, 0.5: tie, NaN or outside 0..1: none) is a voter
 // like any other where it is listed, with a = h and b = 1 - h, so 0.5 abstains and none is no vote.

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
-#include "formats/json_write.h"
+#include "formats/charset.h"
 
 static const char *const rule_words[] = {
 #define X(name, text) text,
@@ -100,7 +100,7 @@ static bdpo_status add(int *index, bdpo_vote_config *config, const char *field, 
     *index = bdpo_vote_config_find(config, name);
     if (*index >= 0) return BDPO_OK;
     bool is_human = strcmp(name, human) == 0;
-    if (!bdpo_json_is_utf8(name))
+    if (!bdpo_text_is_utf8(name))
         return bdpo_fail(BDPO_BAD_ARGUMENT, "%s has a name that is not UTF-8", field);
     if (!is_human && !is_known(name, known)) {
         snprintf(expected, sizeof expected, "human or a scorer%s%.40s", known->place ? " " : "",

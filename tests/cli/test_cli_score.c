@@ -280,6 +280,30 @@ BDPO_TEST(score_counts_what_it_cannot_use_and_goes_on)
     scratch_remove();
 }
 
+// Five rows of each of four reasons, with names that make more than 2,000 bytes of report.
+BDPO_TEST(score_tells_every_reason_whatever_the_length)
+{
+    write_models();
+    write_picture("a.png", 40, 30, 1);
+    FILE *csv = fopen(scratch_path("long.csv"), "w");
+    CHECK(csv != NULL);
+    fprintf(csv, "image_0,image_1,prompt,label\na.png,a.png,fine,1\n");
+    for (int i = 0; i < 6; i++)
+        fprintf(csv, "%0200d.png,a.png,x,1\na.png,a.png,x,%0200d\na.png,a.png, ,1\na.png,,x,1\n", i,
+                2 + i);
+    CHECK(fclose(csv) == 0);
+    const program_result *r =
+        RUN(folder(), "score", "long.csv", "-o", "s.db", "--scorer", "pickscore=pick");
+    CHECK_INT(r->code, 0);
+    CHECK_CONTAINS(r->err, "long.csv (table): 25 rows read, 1 kept, 24 dropped\n");
+    CHECK_CONTAINS(r->err, "           6  malformed row\n");
+    CHECK_CONTAINS(r->err, "           6  empty prompt\n");
+    CHECK_CONTAINS(r->err, "           6  no picture\n");
+    CHECK_CONTAINS(r->err, "           6  missing file\n");
+    CHECK_CONTAINS(r->err, "and 1 more\n1 records (1 pairs, 2 pictures)");
+    scratch_remove();
+}
+
 BDPO_TEST(score_strict_ends_at_the_first_fault)
 {
     write_awkward();

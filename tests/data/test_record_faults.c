@@ -324,6 +324,20 @@ static void check_not_opened(const char *path, bdpo_record_options options, bdpo
     CHECK_CONTAINS(bdpo_message(), part);
 }
 
+BDPO_TEST(splits_of_image_folders_are_no_pairs)
+{
+    const char *root = scratch_directory("splits");
+    scratch_directory("splits/test");
+    scratch_directory("splits/train");
+    picture("splits/test/a.png", 4, 1);
+    picture("splits/train/a.png", 4, 2);
+    check_kept(root, (bdpo_record_options){0}, ""); // a pair without a prompt
+    scratch_file("splits/train/metadata.csv", "file_name,text\na.png,a cat\n");
+    check_not_opened(root, (bdpo_record_options){0}, BDPO_BAD_FILE, "no data set that is known");
+    check_kept(scratch_path("splits/train"), (bdpo_record_options){0}, "0");
+    scratch_remove();
+}
+
 BDPO_TEST(what_is_no_data_set_is_refused)
 {
     bdpo_record_options none = {0};
@@ -347,6 +361,25 @@ BDPO_TEST(what_is_no_data_set_is_refused)
     check_not_opened(list, (bdpo_record_options){.banned_words = "/nowhere"}, BDPO_NOT_FOUND,
                      "/nowhere: cannot open");
     check_not_opened("/tmp/{5..1}.tar", none, BDPO_BAD_ARGUMENT, "a range of 5 to 1");
+    scratch_remove();
+}
+
+BDPO_TEST(nobody_chose_whatever_the_labels_are)
+{
+    const bdpo_record *record;
+    picture("a.png", 8, 1);
+    bdpo_record_source *source =
+        open_set(scratch_file("list.csv", "image_0,image_1,prompt,label_0,label_1,has_label\n"
+                                          "a.png,a.png,x,0,0,False\n"
+                                          "a.png,a.png,x,0,0,True\n"
+                                          "a.png,a.png,x,,0.25,True\n"),
+                 NULL);
+    CHECK_OK(bdpo_record_source_next(&record, source));
+    CHECK(record && isnan(record->label));
+    CHECK_OK(bdpo_record_source_next(&record, source));
+    CHECK(record && record->index == 2 && record->label == 0.75);
+    CHECK_INT(bdpo_record_source_n_dropped(source, BDPO_DROP_BROKEN_ROW), 1);
+    bdpo_record_source_close(source);
     scratch_remove();
 }
 
@@ -397,6 +430,9 @@ BDPO_TEST(words_are_whole)
                               "cat",
                               "cat"));
     CHECK(bdpo_text_has_word("c++ code", "c++"));
+    CHECK(bdpo_text_has_word("ภาพแมวสีส้ม", "แมว"));     // no spaces in Thai,
+    CHECK(bdpo_text_has_word("一只橙色的猫", "橙色")); // nor in Chinese
+    CHECK(!bdpo_text_has_word("рыжий котик", "кот"));
     CHECK(!bdpo_text_has_word("cat", ""));
 }
 
@@ -413,12 +449,23 @@ BDPO_TEST(subsets_by_index)
     scratch_remove();
 }
 
+// What is behind the end is not counted, nor read.
+static void check_n_read(const char *path, bdpo_record_options options, int64_t n_read)
+{
+    bdpo_record_source *source = open_set(path, &options);
+    (void)kept(source);
+    CHECK_INT(bdpo_record_source_n_read(source), n_read);
+    bdpo_record_source_close(source);
+}
+
 BDPO_TEST(a_subset_of_parquet_and_of_tar)
 {
     const char *path = test_path("fixtures/records/pickapic");
     check_kept(path, (bdpo_record_options){.first = 2, .end = 6}, "2 3 4 5");
     check_kept(path, (bdpo_record_options){.first = 6}, "6");
     check_kept(path, (bdpo_record_options){.first = 7}, "");
+    check_n_read(path, (bdpo_record_options){.end = 2}, 2);
+    check_n_read(path, (bdpo_record_options){.end = 5, .split = "validation_unique"}, 5);
     check_kept(path, (bdpo_record_options){.split = "validation_unique"}, "5 6");
     check_kept(path, (bdpo_record_options){.split = "train", .drop_ties = true}, "0 1 3 4");
     check_kept(path, (bdpo_record_options){.drop_duplicates = true}, "0 1 2 3 4 5");

@@ -131,6 +131,7 @@ static const struct {
     {"pickapic", "pickapic", "pickapic", true, false},
     {"pickapic/data/*.parquet", "pickapic", "pickapic", true, false},
     {"no_images", "pickapic", "no_images", true, false},
+    {"remade", "pickapic", "remade", false, false},
     {"imagefolder", "imagefolder", "imagefolder", true, false},
     {"paired", "paired", "paired", false, false},
     {"paired/{left,right}", "paired", "paired", false, false},
@@ -211,6 +212,17 @@ BDPO_TEST(a_packed_tar_is_read_in_order_only)
     bdpo_record_source *source = open_fixture("packed.tar.gz", NULL);
     CHECK_STATUS(bdpo_record_source_at(&record, source, 1), BDPO_UNSUPPORTED);
     CHECK_CONTAINS(bdpo_message(), "packed.tar.gz: is packed (gzip)");
+    bdpo_record_source_close(source);
+}
+
+BDPO_TEST(whole_numbers_are_read_from_reals)
+{
+    const bdpo_record *record;
+    bdpo_record_source *source = open_fixture("remade", NULL);
+    for (int i = 0; i < 3; i++) CHECK_OK(bdpo_record_source_next(&record, source));
+    CHECK_INT(record->n_prompt_examples, 3);
+    CHECK_INT(record->ranking_id, 102);
+    CHECK(record->pictures[0].uid == NULL && record->pictures[1].model == NULL);
     bdpo_record_source_close(source);
 }
 

@@ -125,6 +125,22 @@ def write_pickapic():
     expected("no_images", [line(i, r, pictures=False, split="train") for i, r in enumerate(ROWS)])
 
 
+def write_remade():
+    """The same after a way through pandas and the datasets library: pictures are groups, numbers with a null
+    among them are reals, and columns without any value are of no type."""
+    table = pickapic_table(ROWS)
+    numbers = {"label_0": table["label_0"], "has_label": table["has_label"].cast(pa.int8()),
+               "num_example_per_prompt": table["num_example_per_prompt"], "ranking_id": table["ranking_id"]}
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {"caption": pa.array([r["prompt"] for r in ROWS], pa.large_string()),
+               "jpg_0": pa.array([{"bytes": r["pictures"][0], "path": "x.jpg"} for r in ROWS], image),
+               "jpg_1": pa.array([{"bytes": r["pictures"][1], "path": None} for r in ROWS], image),
+               "image_0_uid": pa.nulls(len(ROWS)), "model_1": pa.nulls(len(ROWS)),
+               **{name: column.cast(pa.float64()) for name, column in numbers.items()}}
+    pq.write_table(pa.table(columns), path("remade", "test_unique-00000-of-00001.parquet"))
+    expected("remade", [line(i, r, uids=False, split="test_unique") for i, r in enumerate(ROWS)])
+
+
 # ---- HPDv2 ---------------------------------------------------------------------------------
 
 def write_hpd():
@@ -260,6 +276,7 @@ def write_tars():
 if __name__ == "__main__":
     shutil.rmtree(OUT, ignore_errors=True)
     write_pickapic()
+    write_remade()
     write_hpd()
     write_folders()
     write_tables()
