@@ -34,18 +34,18 @@ static const struct {
     value_kind kind;
     const char *nested; // the name that stands for it where there is none of that name
 } wanted[N_COLUMNS] = {
-    [CAPTION] = {"caption", TEXT},
+    [CAPTION] = {"caption", TEXT, NULL},
     [JPG_0] = {"jpg_0", BYTES, "jpg_0.bytes"}, // a picture of the datasets library
     [JPG_1] = {"jpg_1", BYTES, "jpg_1.bytes"},
-    [LABEL_0] = {"label_0", NUMBER},
-    [LABEL_1] = {"label_1", NUMBER},
-    [HAS_LABEL] = {"has_label", NUMBER},
-    [UID_0] = {"image_0_uid", TEXT},
-    [UID_1] = {"image_1_uid", TEXT},
-    [MODEL_0] = {"model_0", TEXT},
-    [MODEL_1] = {"model_1", TEXT},
-    [N_EXAMPLES] = {"num_example_per_prompt", NUMBER},
-    [RANKING] = {"ranking_id", NUMBER},
+    [LABEL_0] = {"label_0", NUMBER, NULL},
+    [LABEL_1] = {"label_1", NUMBER, NULL},
+    [HAS_LABEL] = {"has_label", NUMBER, NULL},
+    [UID_0] = {"image_0_uid", TEXT, NULL},
+    [UID_1] = {"image_1_uid", TEXT, NULL},
+    [MODEL_0] = {"model_0", TEXT, NULL},
+    [MODEL_1] = {"model_1", TEXT, NULL},
+    [N_EXAMPLES] = {"num_example_per_prompt", NUMBER, NULL},
+    [RANKING] = {"ranking_id", NUMBER, NULL},
 };
 
 typedef struct pickapic {

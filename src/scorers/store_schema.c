@@ -88,11 +88,21 @@ static bdpo_status ask(int64_t *out, bdpo_score_store *store, const char *text)
     return bdpo_sql_id(out, &sql);
 }
 
-static bdpo_status identify(identity *out, bdpo_score_store *store)
+static bdpo_status ask_all(identity *out, bdpo_score_store *store)
 {
     TRY(ask(&out->application, store, "PRAGMA application_id"));
     TRY(ask(&out->version, store, "PRAGMA user_version"));
     return ask(&out->n_tables, store, "SELECT count(*) FROM sqlite_master");
+}
+
+// In one state of the file: another process may make the tables between two questions. (A savepoint
+// may stand inside a transaction and is one where there is none.)
+static bdpo_status identify(identity *out, bdpo_score_store *store)
+{
+    TRY(bdpo_sql_exec(store, "SAVEPOINT identity"));
+    bdpo_status status = ask_all(out, store);
+    bdpo_status released = bdpo_sql_exec(store, "RELEASE identity");
+    return status == BDPO_OK ? released : status;
 }
 
 static bdpo_status check_identity(const bdpo_score_store *store, const identity *found,

@@ -224,15 +224,17 @@ BDPO_TEST(score_asks_again_where_there_is_none)
 // Each thin picture is a reason of its own.
 BDPO_TEST(score_counts_more_reasons_than_it_lists)
 {
-    char line[64], table[1024] = "image,prompt\n";
+    char name[32];
     write_models();
+    FILE *table = fopen(scratch_path("thin.csv"), "w");
+    CHECK(table != NULL);
+    fprintf(table, "image,prompt\n");
     for (int i = 0; i < 20; i++) {
-        snprintf(line, sizeof line, "thin%d.png", i);
-        write_picture(line, 500 + i, 1, (uint32_t)i);
-        snprintf(line, sizeof line, "thin%d.png,p\n", i);
-        strcat(table, line);
+        snprintf(name, sizeof name, "thin%d.png", i);
+        write_picture(name, 500 + i, 1, (uint32_t)i);
+        fprintf(table, "%s,p\n", name);
     }
-    scratch_file("thin.csv", table);
+    CHECK(fclose(table) == 0);
     const program_result *r =
         RUN(folder(), "score", "thin.csv", "-o", "s.db", "--scorer", "clip-h=h", "-q", "--json");
     CHECK_INT(r->code, 0);
